@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What the stages need to know of the TC hook: the outer tag may be metadata. */
+#ifndef BPF_HOOK_TC_H
+#define BPF_HOOK_TC_H
+
+#include <linux/bpf.h>
+
+typedef struct __sk_buff hook_ctx;
+
+#include "pkt.h"
+
+static __always_inline bool hook_frame(struct __sk_buff *skb, void **data, void **end, __u32 *len)
+{
+	if (skb->data_end - skb->data < ETH_HLEN + VLAN_HLEN)
+		bpf_skb_pull_data(skb, skb->len < ETH_HLEN + VLAN_HLEN ? skb->len
+								       : ETH_HLEN + VLAN_HLEN);
+	*data = (void *)(long)skb->data;
+	*end = (void *)(long)skb->data_end;
+	*len = skb->len + (skb->vlan_present ? VLAN_HLEN : 0);
+	return true;
+}
+
+/* Returns the protocol of a tag in the metadata (network order) or 0. */
+static __always_inline __u16 hook_tag(struct __sk_buff *skb, __u32 *tag)
+{
+	if (!skb->vlan_present)
+		return 0;
+	*tag = TAG_PRESENT | skb->vlan_tci;
+	return skb->vlan_proto;
+}
+
+static __always_inline __u32 hook_ifindex(struct __sk_buff *skb)
+{
+	return skb->ifindex;
+}
+
+/* The wire's frames for the host's own address, also while that is being changed. */
+static __always_inline bool hook_for_host(struct pkt *p)
+{
+	return p->in_policy.uplink && !p->from_host && p->ctx->pkt_type == PACKET_HOST;
+}
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What the stages need to know of the XDP hook: no metadata, tags in the data. */
+#ifndef BPF_HOOK_XDP_H
+#define BPF_HOOK_XDP_H
+
+#include <linux/bpf.h>
+
+typedef struct xdp_md hook_ctx;
+
+#include "pkt.h"
+
+/* A frame in several buffers is TC's: not every device can be sent one from here. */
+static __always_inline bool hook_frame(struct xdp_md *ctx, void **data, void **end, __u32 *len)
+{
+	*data = (void *)(long)ctx->data;
+	*end = (void *)(long)ctx->data_end;
+	*len = ctx->data_end - ctx->data;
+	return bpf_xdp_get_buff_len(ctx) == *len;
+}
+
+static __always_inline __u16 hook_tag(struct xdp_md *ctx, __u32 *tag)
+{
+	return 0;
+}
+
+static __always_inline __u32 hook_ifindex(struct xdp_md *ctx)
+{
+	return ctx->ingress_ifindex;
+}
+
+static __always_inline bool hook_for_host(struct pkt *p)
+{
+	return false;
+}
+
+#endif

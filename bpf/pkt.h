@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * One frame on its way through the pipeline. parse() fills what the frame says, the
+ * later stages add what the switch makes of it; no stage reads the frame again.
+ */
+#ifndef BPF_PKT_H
+#define BPF_PKT_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include "../maps/port.maps.h"
+#include "../maps/network.maps.h"
+#include "../maps/fdb.maps.h"
+#include "../maps/stats.maps.h"
+
+#define READ_ONCE(x)	 (*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+
+#define VLAN_VID_MASK	 0x0fff
+#define VLAN_HLEN	 4
+/* A VLAN tag as the stages pass it around: NO_TAG, or TAG_PRESENT | TCI (802.1Q, 9.6). */
+#define NO_TAG	    0
+#define TAG_PRESENT 0x10000
+
+#define MAC_MASK    0xffffffffffffULL /* an address as loaded from the frame, in a __u64 */
+
+enum verdict {
+	CONTINUE, /* on to the next stage */
+	UPPER,	  /* not this hook's: XDP leaves it to TC, TC to the host, both untouched */
+	TO_PORT,  /* to pkt.out */
+	TO_HOST,  /* to the host behind the uplink */
+	TO_ALL,	  /* flooded */
+	DROP,	  /* for pkt.reason */
+};
+
+struct pkt {
+	hook_ctx *ctx;
+
+	/* parse */
+	__u64 dst; /* addresses in frame order from the low octet on */
+	__u64 src;
+	__u32 len;	/* octets from the destination address on, tags included */
+	__u32 size;	/* len without the outer tag: what an MTU limits */
+	__u32 tag;	/* the outer tag, if it is a C-tag: NO_TAG or TAG_PRESENT | TCI */
+	__u16 proto;	/* ethertype behind that tag, network order */
+	__u16 offset;	/* octets to what follows that ethertype */
+	bool inner_tag; /* another tag follows, or the outer one is an S-tag */
+
+	/* port */
+	struct port *in;
+	struct network *net;
+	__u32 in_id;
+	union port_policy in_policy;
+	bool from_host; /* sent by the host on its uplink; `in` is the uplink */
+
+	/* VLAN */
+	__u32 inside; /* the tag that the frame has on a port that carries all VLANs */
+	__u16 vid;    /* 0: untagged on transparent ports */
+
+	/* forward */
+	__u64 now; /* ns, CLOCK_MONOTONIC, coarse */
+	struct port *out;
+	__u32 out_id;
+	union port_policy out_policy;
+
+	enum reason reason; /* with DROP */
+};
+
+static __always_inline enum verdict drop(struct pkt *p, enum reason reason)
+{
+	p->reason = reason;
+	return DROP;
+}
+
+static __always_inline union port_policy port_policy(const struct port *port)
+{
+	return (union port_policy){.raw = READ_ONCE(port->policy.raw)};
+}
+
+static __always_inline bool is_vlan_proto(__u16 proto)
+{
+	return proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD);
+}
+
+#endif

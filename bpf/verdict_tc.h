@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The TC hook's one exit. An uplink's frames always go on to the host (those from the
+ * wire) or the wire (those from the host) unless a VM is their only destination; a VM
+ * port's frames never reach the host but through its uplink.
+ */
+#ifndef BPF_VERDICT_TC_H
+#define BPF_VERDICT_TC_H
+
+#include "flood.h"
+
+static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
+{
+	return p->in && p->net;
+}
+
+static __always_inline enum verdict to_port(struct pkt *p)
+{
+	enum verdict v;
+	enum reason why;
+	__u32 tag;
+
+	v = egress_policy(p, &tag);
+	if (v)
+		return v;
+	why = tc_fits(p->ctx, p->out, p->size);
+	if (why)
+		return drop(p, why);
+	if (tc_retag(p->ctx, p->tag, tag))
+		return drop(p, DROP_NO_MEMORY);
+	if (p->out_policy.uplink)
+		p->ctx->mark = MARK_SWITCHED;
+	stats_tx(p->out_id, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
+	return TO_PORT;
+}
+
+/* From a VM to the host: in by the uplink, with the tag that the uplink would show. */
+static __always_inline enum verdict to_host(struct pkt *p)
+{
+	enum verdict v;
+	__u32 tag;
+
+	p->out_id = p->net->uplink;
+	p->out = bpf_map_lookup_elem(&ports, &p->out_id);
+	if (!p->out_id || !p->out)
+		return drop(p, DROP_NO_DESTINATION);
+	p->out_policy = port_policy(p->out);
+	v = egress_policy(p, &tag);
+	if (v)
+		return v;
+	if (tc_retag(p->ctx, p->tag, tag))
+		return drop(p, DROP_NO_MEMORY);
+	p->ctx->mark = MARK_SWITCHED;
+	return TO_HOST;
+}
+
+static __always_inline enum verdict to_all(struct pkt *p)
+{
+	enum reason why;
+
+	if (!flood(p, &why) && !p->in_policy.uplink)
+		return drop(p, why ?: DROP_NO_DESTINATION);
+	if (why == DROP_ISOLATED || why == DROP_GROUP)
+		stats_reason(p->in_id, why);
+	return TO_ALL;
+}
+
+static __always_inline int verdict_tc(struct pkt *p, enum verdict v)
+{
+	bool uplink = p->in_policy.uplink;
+
+	if (!p->in || !p->net)
+		return TC_ACT_UNSPEC;
+	if (v == TO_PORT)
+		v = to_port(p);
+	else if (v == TO_ALL)
+		v = to_all(p);
+	else if (v == TO_HOST)
+		v = uplink ? UPPER : to_host(p);
+
+	if (!p->from_host)
+		stats_rx(p->in_id, p->len);
+	else if (v == UPPER || v == TO_ALL || (v == DROP && !p->out))
+		stats_tx(p->in_id, p->len);
+	if (v == TO_PORT)
+		return bpf_redirect(READ_ONCE(p->out->ifindex), 0);
+	if (v == TO_HOST)
+		return bpf_redirect(READ_ONCE(p->out->ifindex), BPF_F_INGRESS);
+	if (v == DROP) {
+		if (!p->from_host || p->out)
+			stats_reason(p->in_id, p->reason);
+		return uplink && !(p->from_host && p->out) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	}
+	return uplink ? TC_ACT_UNSPEC : TC_ACT_STOLEN;
+}
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The XDP hook's one exit. XDP decides what it can without loss: drops at VM ports, and
+ * known unicast between ports whose devices take XDP frames. The rest is TC's.
+ */
+#ifndef BPF_VERDICT_XDP_H
+#define BPF_VERDICT_XDP_H
+
+#include "offload.h"
+#include "pipeline.h"
+
+static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
+{
+	if (v == DROP) /* the host still sees all that its uplink gets */
+		return !p->in_policy.uplink;
+	return v == TO_PORT && p->out_policy.xdp_tx && p->size <= READ_ONCE(p->out->frame_max) &&
+	       (!p->in_policy.offloads || offload_done(p));
+}
+
+/* Gives the frame the wanted tag. Returns 0, -1 without room for it. */
+static __always_inline int xdp_retag(struct xdp_md *ctx, __u32 tag, __u32 want)
+{
+	struct {
+		__u32 words[3];
+	} * macs, copy;
+	struct vlan_tag *field;
+	void *data, *end;
+
+	if (tag == want)
+		return 0;
+	if (!tag && bpf_xdp_adjust_head(ctx, -VLAN_HLEN))
+		return -1;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	if (data + ETH_HLEN + VLAN_HLEN > end)
+		return -1;
+	if (!tag) {
+		macs = data + VLAN_HLEN;
+		copy = *(typeof(copy) *)macs;
+		*(typeof(copy) *)data = copy;
+		*(__be16 *)(data + sizeof(copy)) = bpf_htons(ETH_P_8021Q);
+	} else if (!want) {
+		macs = data;
+		copy = *(typeof(copy) *)macs;
+		*(typeof(copy) *)(data + VLAN_HLEN) = copy;
+		return bpf_xdp_adjust_head(ctx, VLAN_HLEN);
+	}
+	field = data + ETH_HLEN;
+	field->tci = bpf_htons(want);
+	return 0;
+}
+
+static __always_inline int verdict_xdp(struct pkt *p, enum verdict v)
+{
+	__u32 tag;
+
+	if (v == TO_PORT)
+		v = egress_policy(p, &tag) ?: TO_PORT;
+	if (v == TO_PORT) {
+		if (xdp_retag(p->ctx, p->tag, tag))
+			return XDP_PASS;
+		stats_rx(p->in_id, p->len);
+		stats_tx(p->out_id, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
+		return bpf_redirect_map(&xdp_ports, p->out_id, XDP_PASS);
+	}
+	if (v == DROP && !p->in_policy.uplink) {
+		stats_rx(p->in_id, p->len);
+		stats_reason(p->in_id, p->reason);
+		return XDP_DROP;
+	}
+	return XDP_PASS;
+}
+
+#endif

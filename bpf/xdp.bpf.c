@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* The XDP program: entry only. */
+#include "hook_xdp.h"
+#include "verdict_xdp.h"
+
+SEC("xdp.frags")
+int xdpctl_xdp(struct xdp_md *ctx)
+{
+	struct pkt p = {.ctx = ctx};
+
+	return verdict_xdp(&p, pipeline(&p));
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Programs: loading them, and putting them on devices: XDP by libxdp (its dispatcher where
+ * the kernel has what it needs), TC by TCX links, or clsact before 6.6.
+ */
+#ifndef LOADER_ATTACH_H
+#define LOADER_ATTACH_H
+
+#include "netdev.h"
+#include "state.h"
+
+struct features {
+	bool tcx;
+	bool xdp_dispatcher;
+	bool xdp_features; /* the kernel tells which devices take XDP frames */
+};
+/* What this kernel has; found out once. */
+const struct features *attach_features(void);
+
+/* Identifies this build's programs. */
+__u64 attach_build(void);
+
+/*
+ * Loads this build's programs into s->progs. Maps that s has open are used; the others are
+ * made and opened. *gc: an fd of the program that starts ageing, the caller's to close.
+ */
+int attach_load(struct state *s, int *gc);
+/* Starts or takes over the ageing timer. */
+int attach_start_gc(int gc);
+
+/*
+ * Puts the programs that a port's hook setting asks for on its device, taking away those
+ * that it does not, and changing the device's settings as needed: what and why goes to
+ * info (xdp_mode, tc_mode, changed, why, offloads). Nothing stays changed on failure.
+ */
+int attach_port(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev);
+/* Undoes it. A device that is gone (dev NULL) only loses its pins. */
+void attach_remove(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev);
+/* The port's programs become s->progs, without a gap. */
+int attach_replace(struct state *s, __u32 id, const struct port_info *info);
+
+#endif

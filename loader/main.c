@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * xdpctl: options, the command tables' dispatcher, help, batches, and the one place where
+ * an error becomes a message and an exit status.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/libbpf.h>
+#include <xdp/libxdp.h>
+#include "cmd.h"
+
+static const struct object *const objects[] = {
+	&object_network, &object_port, &object_fdb, &object_stats, &object_status, &object_detach,
+};
+#define OBJECTS (sizeof(objects) / sizeof(*objects))
+
+/* ---- help ---- */
+
+static void help_all(FILE *f)
+{
+	fputs("Usage: xdpctl [OPTIONS] OBJECT [COMMAND [ARGUMENTS]]\n\nObjects:\n", f);
+	for (size_t i = 0; i < OBJECTS; i++)
+		fprintf(f, "  %-9s %s\n", objects[i]->name, objects[i]->help);
+	fputs("\nOptions:\n"
+	      "  -j, --json        JSON on stdout; errors too, on stderr\n"
+	      "  -p, --pretty      indent the JSON\n"
+	      "  -n, --netns NAME  act in that network namespace\n"
+	      "  -b, --batch FILE  read commands from FILE ('-': standard input), one a line\n"
+	      "      --force       with -b: go on after an error\n"
+	      "  -V, --version     -h, --help\n\n"
+	      "xdpctl OBJECT help and xdpctl OBJECT COMMAND help tell more.\n",
+	      f);
+}
+
+static void help_command(const struct object *o, const struct command *c)
+{
+	printf("Usage: xdpctl %s%s%s%s%s\n%s\n", o->name, *c->name ? " " : "", c->name,
+	       *c->usage ? " " : "", c->usage, c->help);
+}
+
+static void help_object(const struct object *o)
+{
+	printf("%s: %s\n\n", o->name, o->help);
+	for (const struct command *c = o->commands; c->name; c++)
+		printf("  xdpctl %s%s%s%s%s\n", o->name, *c->name ? " " : "", c->name,
+		       *c->usage ? " " : "", c->usage);
+	if (o->details)
+		printf("\n%s", o->details);
+}
+
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "help") || !strcmp(word, "-h") || !strcmp(word, "--help");
+}
+
+/* ---- commands ---- */
+
+static const struct command *find_command(const struct object *o, const char *word)
+{
+	for (const struct command *c = o->commands; c->name; c++)
+		if (!strcmp(c->name, word))
+			return c;
+	return NULL;
+}
+
+/* Words that begin the arguments of a `show` whose name was left out. */
+static bool begins_show(const char *word)
+{
+	return !strcmp(word, "dev") || !strcmp(word, "network") || !strcmp(word, "vlan");
+}
+
+static int unknown_command(const struct object *o, const char *word)
+{
+	char list[128] = "";
+	size_t n = 0;
+
+	for (const struct command *c = o->commands; c->name; c++)
+		if (*c->name)
+			n += snprintf(list + n, sizeof(list) - n, "%s%s", n ? ", " : "", c->name);
+	return n ? usage("%s: unknown command \"%s\" (there is %s)", o->name, word, list)
+		 : usage("%s: unexpected word \"%s\"", o->name, word);
+}
+
+static int run_object(const struct object *o, int n, char **words)
+{
+	const struct command *c = find_command(o, "") ?: find_command(o, "show");
+	struct args args = {.what = o->name};
+	char what[64];
+
+	if (n && is_help(words[0])) {
+		help_object(o);
+		return 0;
+	}
+	if (n && *words[0] && find_command(o, words[0])) {
+		c = find_command(o, *words++);
+		n--;
+		if (n && is_help(words[0])) {
+			help_command(o, c);
+			return 0;
+		}
+	} else if (n && (!*c->name || !begins_show(words[0]))) {
+		return unknown_command(o, words[0]);
+	}
+	snprintf(what, sizeof(what), "%s%s%s", o->name, *c->name ? " " : "", c->name);
+	args.what = what;
+	args.n = n;
+	args.v = words;
+	return c->run(&args);
+}
+
+static int run_words(int n, char **words)
+{
+	if (is_help(words[0])) {
+		help_all(stdout);
+		return 0;
+	}
+	for (size_t i = 0; i < OBJECTS; i++)
+		if (!strcmp(objects[i]->name, words[0]))
+			return run_object(objects[i], n - 1, words + 1);
+	return usage("unknown object \"%s\" (there is network, port, fdb, stats, status, detach)",
+		     words[0]);
+}
+
+/* ---- errors and batches ---- */
+
+/* Prints the message of a failed command. Returns the exit status. */
+static int report(int err, unsigned int line)
+{
+	const char *code = err == -EUSAGE ? "EINVAL" : strerrorname_np(-err);
+	const char *message = *err_message() ? err_message() : strerror(-err);
+	struct json_object *o;
+	char where[32] = "", text[600];
+
+	fflush(stdout);
+	if (line)
+		snprintf(where, sizeof(where), "line %u: ", line);
+	if (out_options.json) {
+		snprintf(text, sizeof(text), "%s%s", where, message);
+		o = json_object_new_object();
+		json_object_object_add(o, "error", json_object_new_string(text));
+		json_object_object_add(o, "code", json_object_new_string(code ? code : "EIO"));
+		fprintf(stderr, "%s\n",
+			json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+								  JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_object_put(o);
+	} else {
+		fprintf(stderr, "xdpctl: %s%s\n", where, message);
+	}
+	err_clear();
+	return err == -EUSAGE ? 2 : 1;
+}
+
+#define WORDS_MAX 128
+
+/* Splits a line at blanks, up to a comment. Returns the number of words, -1: too many. */
+static int split(char *line, char **words)
+{
+	char *save, *word;
+	int n = 0;
+
+	line[strcspn(line, "#")] = '\0';
+	for (word = strtok_r(line, " \t\r\n", &save); word;
+	     word = strtok_r(NULL, " \t\r\n", &save)) {
+		if (n == WORDS_MAX)
+			return -1;
+		words[n++] = word;
+	}
+	return n;
+}
+
+static int run_batch(FILE *f, bool force)
+{
+	char *line = NULL, *words[WORDS_MAX];
+	unsigned int number = 0;
+	int status = 0, n, err;
+	size_t size = 0;
+
+	out_options.batch = true;
+	while (getline(&line, &size, f) >= 0) {
+		number++;
+		n = split(line, words);
+		if (!n)
+			continue;
+		err = n < 0 ? usage("more than %d words", WORDS_MAX) : run_words(n, words);
+		if (!err)
+			continue;
+		status = report(err, number);
+		if (!force)
+			break;
+		status = 1;
+	}
+	if (!status && ferror(f))
+		status = report(fail(errno, "batch: cannot be read: %s", strerror(errno)), 0);
+	free(line);
+	out_end_batch();
+	return status;
+}
+
+static FILE *open_batch(const char *file)
+{
+	FILE *f = strcmp(file, "-") ? fopen(file, "re") : stdin;
+
+	if (!f)
+		fail(errno, "batch %s: %s", file, strerror(errno));
+	return f;
+}
+
+static int enter_netns(const char *name)
+{
+	char path[300];
+	int fd;
+
+	if (!*name || strchr(name, '/') || strlen(name) > 255)
+		return usage("netns: \"%s\" is not a name", name);
+	snprintf(path, sizeof(path), "/run/netns/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fail(errno, "netns %s: %s", name, strerror(errno));
+	if (setns(fd, CLONE_NEWNET)) {
+		close(fd);
+		return fail(errno, "netns %s: cannot be entered: %s", name, strerror(errno));
+	}
+	close(fd);
+	return 0;
+}
+
+static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	return getenv("XDPCTL_DEBUG") ? vfprintf(stderr, fmt, ap) : 0;
+}
+
+static int quiet_xdp(enum libxdp_print_level level, const char *fmt, va_list ap)
+{
+	return getenv("XDPCTL_DEBUG") ? vfprintf(stderr, fmt, ap) : 0;
+}
+
+/* What the options ask for. */
+struct options {
+	const char *netns;
+	const char *batch;
+	bool force, version, help;
+};
+
+static int read_options(int argc, char **argv, struct options *o)
+{
+	enum { FORCE = 256 };
+	static const struct option long_options[] = {
+		{"json", no_argument, NULL, 'j'},	 {"pretty", no_argument, NULL, 'p'},
+		{"netns", required_argument, NULL, 'n'}, {"batch", required_argument, NULL, 'b'},
+		{"force", no_argument, NULL, FORCE},	 {"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},	 {},
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:jpn:b:Vh", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			out_options.json = true;
+			break;
+		case 'p':
+			out_options.pretty = true;
+			break;
+		case 'n':
+			o->netns = optarg;
+			break;
+		case 'b':
+			o->batch = optarg;
+			break;
+		case FORCE:
+			o->force = true;
+			break;
+		case 'V':
+			o->version = true;
+			break;
+		case 'h':
+			o->help = true;
+			break;
+		case ':':
+			return usage("option %s needs a value", argv[optind - 1]);
+		default:
+			return usage("unknown option \"%s\" (see xdpctl help)", argv[optind - 1]);
+		}
+	}
+	return 0;
+}
+
+static int run(int argc, char **argv, const struct options *o)
+{
+	FILE *f = NULL;
+	int err;
+
+	/* Files are the caller's: opened before any namespace is entered. */
+	if (o->batch) {
+		f = open_batch(o->batch);
+		if (!f)
+			return report(-errno, 0);
+		if (argc)
+			return report(usage("\"%s\": commands come from the batch", argv[0]), 0);
+	}
+	if (geteuid())
+		return report(fail(EPERM, "must be run as root"), 0);
+	err = o->netns ? enter_netns(o->netns) : 0;
+	err = err ?: state_init();
+	if (err)
+		return report(err, 0);
+	if (f)
+		return run_batch(f, o->force);
+	err = run_words(argc, argv);
+	return err ? report(err, 0) : 0;
+}
+
+static bool asks_for_help(int n, char **words)
+{
+	for (int i = 0; i < n && i < 3; i++)
+		if (is_help(words[i]))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {};
+	int status = 0, err;
+
+	libbpf_set_print(quiet);
+	libxdp_set_print(quiet_xdp);
+	err = read_options(argc, argv, &o);
+	argc -= optind;
+	argv += optind;
+	if (err) {
+		status = report(err, 0);
+	} else if (o.version) {
+		printf("xdpctl %s\n", state_version());
+	} else if (o.help && !argc) {
+		help_all(stdout);
+	} else if (!argc && !o.batch) {
+		help_all(stderr);
+		status = 2;
+	} else if (o.force && !o.batch) {
+		status = report(usage("option --force needs -b"), 0);
+	} else if (argc && asks_for_help(argc, argv) && !o.batch) {
+		err = run_words(argc, argv); /* needs no root */
+		status = err ? report(err, 0) : 0;
+	} else {
+		status = run(argc, argv, &o);
+	}
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "xdpctl: standard output: %s\n", strerror(errno));
+		status = status ?: 1;
+	}
+	return status;
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Words of the command line to values. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include "err.h"
+#include "parse.h"
+#include "../maps/network.h"
+
+int args_next(struct args *a, const char *key, const char **word)
+{
+	if (!a->n)
+		return usage("%s: %s needs a value", a->what, key);
+	*word = *a->v++;
+	a->n--;
+	return 0;
+}
+
+int args_end(const struct args *a)
+{
+	return a->n ? usage("%s: unexpected word \"%s\"", a->what, *a->v) : 0;
+}
+
+bool args_take(struct args *a, const char *word)
+{
+	if (!a->n || strcmp(*a->v, word))
+		return false;
+	a->v++;
+	a->n--;
+	return true;
+}
+
+/* Decimal digits only: no sign, no blank, no prefix. Returns where they end, or NULL. */
+static const char *digits(const char *s, __u64 *out)
+{
+	__u64 n = 0;
+
+	if (!isdigit((unsigned char)*s))
+		return NULL;
+	for (; isdigit((unsigned char)*s); s++) {
+		if (n > 1000000000000000ULL)
+			return NULL;
+		n = n * 10 + (*s - '0');
+	}
+	*out = n;
+	return s;
+}
+
+int parse_number(const char *key, const char *s, __u64 min, __u64 max, __u64 *out)
+{
+	const char *end;
+	__u64 n;
+
+	end = digits(s, &n);
+	if (!end || *end || n < min || n > max)
+		return usage("%s: \"%s\" is not a number from %llu to %llu", key, s, min, max);
+	*out = n;
+	return 0;
+}
+
+int parse_onoff(const char *key, const char *s, __u8 *out)
+{
+	if (strcmp(s, "on") && strcmp(s, "off"))
+		return usage("%s: \"%s\" is neither on nor off", key, s);
+	*out = s[1] == 'n';
+	return 0;
+}
+
+int parse_time(const char *key, const char *s, __u32 min, __u32 max, __u32 *out)
+{
+	static const struct {
+		const char *unit;
+		__u32 seconds;
+	} units[] = {{"s", 1}, {"m", 60}, {"h", 3600}};
+	const char *end;
+	__u64 n;
+
+	end = digits(s, &n);
+	for (size_t i = 0; end && i < sizeof(units) / sizeof(*units); i++)
+		if (!strcmp(end, units[i].unit) && n <= max && n * units[i].seconds >= min &&
+		    n * units[i].seconds <= max) {
+			*out = n * units[i].seconds;
+			return 0;
+		}
+	return usage("%s: \"%s\" is not a time from %us to %us (as 30s, 5m or 1h)", key, s, min,
+		     max);
+}
+
+int parse_vid(const char *key, const char *s, __u16 *out)
+{
+	const char *end;
+	__u64 n;
+
+	end = digits(s, &n);
+	if (!end || *end || n < 1 || n > 4094)
+		return usage("%s: \"%s\" is not a VLAN ID from 1 to 4094", key, s);
+	*out = n;
+	return 0;
+}
+
+int parse_vid_list(const char *key, const char *s, struct port_vlans *out)
+{
+	struct port_vlans list = {};
+	const char *at = s;
+	__u64 from, to;
+
+	do {
+		at = digits(at, &from);
+		to = from;
+		if (at && *at == '-')
+			at = digits(at + 1, &to);
+		if (!at || from < 1 || to > 4094 || from > to || (*at && *at != ','))
+			return usage("%s: \"%s\" is not a list of VLAN IDs from 1 to 4094 "
+				     "(as 10,20,100-199)",
+				     key, s);
+		for (; from <= to; from++)
+			list.member[from / 64] |= 1ULL << (from % 64);
+	} while (*at++);
+	*out = list;
+	return 0;
+}
+
+int parse_mac(const char *key, const char *s, __u8 out[6])
+{
+	__u8 mac[6];
+	const char *at = s;
+
+	for (int i = 0; i < 6; i++) {
+		char hex[3] = {at[0], at[0] ? at[1] : '\0'};
+
+		if (!isxdigit((unsigned char)hex[0]) || !isxdigit((unsigned char)hex[1]) ||
+		    at[2] != (i < 5 ? ':' : '\0'))
+			return usage("%s: \"%s\" is not an address (as 52:54:00:12:34:56)", key, s);
+		mac[i] = strtoul(hex, NULL, 16);
+		at += 3;
+	}
+	if (mac[0] & 1 || !memcmp(mac, "\0\0\0\0\0\0", 6))
+		return usage("%s: \"%s\" is not a unicast address", key, s);
+	memcpy(out, mac, 6);
+	return 0;
+}
+
+int parse_network_name(const char *s, const char **out)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+
+	if (!n || s[n] || n >= NETWORK_NAME_LEN || *s == '-' || *s == '.')
+		return usage(
+			"network: \"%s\" is not a name (1 to %d letters, digits, '_', '.', '-')", s,
+			NETWORK_NAME_LEN - 1);
+	*out = s;
+	return 0;
+}
+
+int parse_dev_name(const char *s, const char **out)
+{
+	size_t n = strlen(s);
+	bool bad = !n || n >= PORT_NAME_LEN || !strcmp(s, ".") || !strcmp(s, "..");
+
+	for (const char *c = s; *c; c++)
+		bad |= *c == '/' || *c == ':' || isspace((unsigned char)*c) || *c < ' ';
+	if (bad)
+		return usage("dev: \"%s\" is not a device name (1 to %d characters)", s,
+			     PORT_NAME_LEN - 1);
+	*out = s;
+	return 0;
+}

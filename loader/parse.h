@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Words of the command line to values. Each returns 0, or a usage error that names the
+ * word and what is accepted; *out is untouched on failure.
+ */
+#ifndef LOADER_PARSE_H
+#define LOADER_PARSE_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+#include "../maps/port.h"
+
+/* The words still to be read; what: the command, for messages. */
+struct args {
+	int n;
+	char **v;
+	const char *what;
+};
+
+/* Takes the next word, or fails with "KEY needs a value" for the key before it. */
+int args_next(struct args *a, const char *key, const char **word);
+/* Fails unless all words are read. */
+int args_end(const struct args *a);
+/* Takes the next word if it is the given one. */
+bool args_take(struct args *a, const char *word);
+
+int parse_number(const char *key, const char *s, __u64 min, __u64 max, __u64 *out);
+int parse_onoff(const char *key, const char *s, __u8 *out);
+/* 30s 5m 1h, to seconds. */
+int parse_time(const char *key, const char *s, __u32 min, __u32 max, __u32 *out);
+/* VLAN ID 1..4094 (802.1Q, 9.6). */
+int parse_vid(const char *key, const char *s, __u16 *out);
+int parse_vid_list(const char *key, const char *s, struct port_vlans *out);
+/* A unicast address, aa:bb:cc:dd:ee:ff. */
+int parse_mac(const char *key, const char *s, __u8 out[6]);
+int parse_network_name(const char *s, const char **out);
+int parse_dev_name(const char *s, const char **out);
+
+#endif

@@ -1,0 +1,779 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Ports and networks. A change goes: state_begin(), the remembered form, what is derived
+ * from it, state_end(). A port's remembered state says which half is the true one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <net/if_arp.h>
+#include "attach.h"
+#include "err.h"
+#include "fdb.h"
+#include "port.h"
+
+/* A setting that the data path reads meanwhile. */
+#define PUT(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
+
+/* ---- lists ---- */
+
+/*
+ * Reads a whole hash map with __u32 keys into records of `record` octets: the key, then at
+ * `offset` the value. *out is the caller's to free.
+ */
+static int read_all(int fd, __u32 max, size_t size, size_t offset, size_t record, __u32 *n,
+		    void *out)
+{
+	__u32 *keys = calloc(max, sizeof(*keys)), at, got = 0, chunk;
+	char *values = calloc(max, size), *records = NULL;
+	int err = keys && values ? 0 : -ENOMEM;
+
+	while (!err && got < max) {
+		chunk = max - got;
+		err = bpf_map_lookup_batch(fd, got ? &at : NULL, &at, keys + got,
+					   values + got * size, &chunk, NULL);
+		got += err && err != -ENOENT ? 0 : chunk;
+	}
+	if (!err || err == -ENOENT)
+		records = calloc(got + 1, record);
+	for (__u32 i = 0; records && i < got; i++) {
+		memcpy(records + i * record, &keys[i], sizeof(*keys));
+		memcpy(records + i * record + offset, values + i * size, size);
+	}
+	free(keys);
+	free(values);
+	if (!records)
+		return fail(err ?: ENOMEM, "maps: cannot be read: %s",
+			    strerror(err ? -err : ENOMEM));
+	*n = got;
+	*(void **)out = records;
+	return 0;
+}
+
+static int by_port_order(const void *a, const void *b)
+{
+	const struct port_entry *x = a, *y = b;
+
+	return x->info.order < y->info.order ? -1 : x->info.order > y->info.order;
+}
+
+static int by_network_order(const void *a, const void *b)
+{
+	const struct network_entry *x = a, *y = b;
+
+	return x->info.order < y->info.order ? -1 : x->info.order > y->info.order;
+}
+
+int port_list(struct state *s, struct port_list *out)
+{
+	struct port_list l = {};
+	int err;
+
+	if (state_exists(s)) {
+		err = read_all(s->maps[MAP_PORT_INFO], PORT_MAX, sizeof(struct port_info),
+			       offsetof(struct port_entry, info), sizeof(*l.at), &l.n, &l.at);
+		if (err)
+			return err;
+		qsort(l.at, l.n, sizeof(*l.at), by_port_order);
+	}
+	*out = l;
+	return 0;
+}
+
+int network_list(struct state *s, struct network_list *out)
+{
+	struct network_list l = {};
+	int err;
+
+	if (state_exists(s)) {
+		err = read_all(s->maps[MAP_NETWORK_INFO], NETWORK_MAX, sizeof(struct network_info),
+			       offsetof(struct network_entry, info), sizeof(*l.at), &l.n, &l.at);
+		if (err)
+			return err;
+		qsort(l.at, l.n, sizeof(*l.at), by_network_order);
+	}
+	*out = l;
+	return 0;
+}
+
+void port_list_free(struct port_list *l)
+{
+	free(l->at);
+	l->at = NULL;
+}
+
+void network_list_free(struct network_list *l)
+{
+	free(l->at);
+	l->at = NULL;
+}
+
+int port_find(struct state *s, const char *dev, __u32 *id, struct port_info *info)
+{
+	struct port_list l;
+	int err = port_list(s, &l);
+
+	if (err)
+		return err;
+	err = -ENOENT;
+	for (__u32 i = 0; i < l.n && err; i++)
+		if (!strcmp(l.at[i].info.dev, dev)) {
+			*id = l.at[i].id;
+			*info = l.at[i].info;
+			err = 0;
+		}
+	port_list_free(&l);
+	return err ? fail(err, "dev %s: not a port", dev) : 0;
+}
+
+int network_find(struct state *s, const char *name, __u32 *id, struct network_info *info)
+{
+	struct network_list l;
+	int err = network_list(s, &l);
+
+	if (err)
+		return err;
+	err = -ENOENT;
+	for (__u32 i = 0; i < l.n && err; i++)
+		if (!strcmp(l.at[i].info.name, name)) {
+			*id = l.at[i].id;
+			*info = l.at[i].info;
+			err = 0;
+		}
+	network_list_free(&l);
+	return err ? fail(err, "network %s: does not exist", name) : 0;
+}
+
+const char *network_name(struct state *s, __u32 id, struct network_info *buf)
+{
+	return bpf_map_lookup_elem(s->maps[MAP_NETWORK_INFO], &id, buf) ? "?" : buf->name;
+}
+
+const char *port_name(struct state *s, __u32 id, struct port_info *buf)
+{
+	return bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, buf) ? "?" : buf->dev;
+}
+
+/* ---- what is derived ---- */
+
+/* The place of an ifindex that holds `content`: the same ifindex, or 0 for a free place. */
+static struct port_slot *slot_of(struct state *s, __u32 ifindex, __u32 content)
+{
+	for (__u32 i = 0; i < PORT_SLOT_PROBES; i++) {
+		struct port_slot *slot = &s->slots[(ifindex + i) & (PORT_SLOTS - 1)];
+
+		if (slot->ifindex == content)
+			return slot;
+	}
+	return NULL;
+}
+
+static void slot_put(struct port_slot *slot, __u32 ifindex, __u32 port)
+{
+	struct port_slot value = {.ifindex = ifindex, .port = port};
+	__u64 word;
+
+	memcpy(&word, &value, sizeof(word));
+	PUT(*(__u64 *)slot, word);
+}
+
+static int slot_publish(struct state *s, __u32 ifindex, __u32 port)
+{
+	struct port_slot *slot = slot_of(s, ifindex, ifindex) ?: slot_of(s, ifindex, 0);
+
+	if (!slot)
+		return fail(ENOSPC, "ports: the index is full around ifindex %u", ifindex);
+	slot_put(slot, ifindex, port);
+	return 0;
+}
+
+static void slot_remove(struct state *s, __u32 ifindex)
+{
+	struct port_slot *slot = ifindex ? slot_of(s, ifindex, ifindex) : NULL;
+
+	if (slot)
+		slot_put(slot, 0, 0);
+}
+
+static void member_add(struct state *s, __u32 network, __u32 id)
+{
+	struct network *net = &s->networks[network];
+
+	for (__u32 at = net->members; at; at = s->ports[at].next)
+		if (at == id)
+			return;
+	PUT(s->ports[id].next, net->members);
+	PUT(net->members, id);
+}
+
+/* The port's own `next` stays: a flood that stands on it goes on from there. */
+static void member_remove(struct state *s, __u32 network, __u32 id)
+{
+	__u32 *link = &s->networks[network].members;
+
+	while (*link && *link != id)
+		link = &s->ports[*link].next;
+	if (*link)
+		PUT(*link, s->ports[id].next);
+}
+
+/* Whether link-local frames stop here (802.1Q, 8.6.3): some port knows VLANs. */
+static void vlan_awareness(struct state *s, __u32 network)
+{
+	__u32 aware = 0;
+
+	for (__u32 at = s->networks[network].members; at; at = s->ports[at].next)
+		aware |= s->ports[at].policy.vlan_mode != VLAN_TRANSPARENT;
+	PUT(s->networks[network].vlan_aware, aware);
+}
+
+static union port_policy policy_of(const struct port_info *info, bool xdp_tx)
+{
+	return (union port_policy){
+		.network = info->network,
+		.vlan_mode = info->vlan_mode,
+		.pvid = info->pvid,
+		.group = info->group,
+		.uplink = info->uplink,
+		.isolated = info->isolated,
+		.learning = info->learning,
+		.flood = info->flood,
+		.mcast_flood = info->mcast_flood,
+		.bcast_flood = info->bcast_flood,
+		.sticky = info->sticky,
+		.hairpin = info->hairpin,
+		.mac_guard = info->nmacs > 0,
+		.xdp_tx = xdp_tx,
+		.offloads = info->offloads,
+	};
+}
+
+/* Whether XDP may send to a port: its hook has XDP, and its device takes such frames. */
+static bool xdp_reachable(struct state *s, __u32 id, const struct port_info *info,
+			  const struct netdev *dev)
+{
+	if (info->xdp_mode && dev && netdev_takes_xdp(dev) &&
+	    !bpf_map_update_elem(s->maps[MAP_XDP_PORTS], &id, &dev->ifindex, BPF_ANY))
+		return true;
+	bpf_map_delete_elem(s->maps[MAP_XDP_PORTS], &id);
+	return false;
+}
+
+static void uplink_address(struct state *s, const struct port_info *info, const struct netdev *dev)
+{
+	__u64 mac = 0;
+
+	if (!info->uplink || !dev)
+		return;
+	memcpy(&mac, dev->mac, sizeof(dev->mac));
+	if (s->networks[info->network].host_mac_raw != mac)
+		PUT(s->networks[info->network].host_mac_raw, mac);
+}
+
+/* Writes what the data path reads of a port. dev: its device, NULL when it is gone. */
+static void derive_settings(struct state *s, __u32 id, const struct port_info *info,
+			    const struct netdev *dev)
+{
+	struct port *p = &s->ports[id];
+
+	if (info->vlan_mode == VLAN_TRUNK)
+		for (int i = 0; i < VLAN_WORDS; i++)
+			PUT(s->vlans[id].member[i], info->trunk.member[i]);
+	PUT(p->ifindex, dev ? dev->ifindex : 0);
+	PUT(p->frame_max, dev ? dev->mtu + 14 : 0);
+	PUT(p->fdb_max, info->fdb_max);
+	uplink_address(s, info, dev);
+	PUT(p->policy.raw, policy_of(info, xdp_reachable(s, id, info, dev)).raw);
+}
+
+/* The VLANs in which a port's own addresses are known: all that it is a member of. */
+static bool own_vlan(const struct port_info *info, __u16 vid)
+{
+	if (info->vlan_mode == VLAN_TRANSPARENT)
+		return !vid;
+	return vid && (vid == info->pvid || (info->vlan_mode == VLAN_TRUNK &&
+					     info->trunk.member[vid / 64] >> (vid % 64) & 1));
+}
+
+static bool own_mac(const struct port_info *info, const __u8 *mac)
+{
+	for (int i = 0; i < info->nmacs; i++)
+		if (!memcmp(info->macs[i], mac, 6))
+			return true;
+	return false;
+}
+
+/* Calls for each (address, VLAN) that `have` has and `not` (may be NULL) has not. */
+static int each_own(const struct port_info *have, const struct port_info * not,
+		    int (*visit)(struct state *s, const struct fdb_key *key, __u32 id),
+		    struct state *s, __u32 id)
+{
+	struct fdb_key key = {.network = have->network};
+	int err = 0;
+
+	for (int i = 0; i < have->nmacs; i++)
+		for (key.vlan = 0; key.vlan < 4095 && !err; key.vlan++) {
+			if (!own_vlan(have, key.vlan))
+				continue;
+			memcpy(key.mac, have->macs[i], 6);
+			if (not &&own_vlan(not, key.vlan) && own_mac(not, key.mac))
+				continue;
+			err = visit(s, &key, id);
+		}
+	return err;
+}
+
+static int own_add(struct state *s, const struct fdb_key *key, __u32 id)
+{
+	struct port_info buf;
+	struct fdb_entry e;
+	int err = fdb_add_static(s, key, id, FDB_OWN);
+
+	if (err == -EEXIST && !bpf_map_lookup_elem(s->maps[MAP_FDB], key, &e)) {
+		if (e.port == id)
+			return 0;
+		return fail(EEXIST,
+			    "mac %02x:%02x:%02x:%02x:%02x:%02x: already an address of dev %s",
+			    key->mac[0], key->mac[1], key->mac[2], key->mac[3], key->mac[4],
+			    key->mac[5], port_name(s, e.port, &buf));
+	}
+	return err ? fail(err, "mac: cannot be added to the FDB: %s", strerror(-err)) : 0;
+}
+
+static int own_remove(struct state *s, const struct fdb_key *key, __u32 id)
+{
+	struct fdb_entry e;
+
+	if (!bpf_map_lookup_elem(s->maps[MAP_FDB], key, &e) && e.port == id && e.flags & FDB_OWN)
+		fdb_remove(s, key);
+	return 0;
+}
+
+/* The addresses that the guard lets pass; those of `old` that are not in `new` go. */
+static int own_guard(struct state *s, __u32 id, const struct port_info *old,
+		     const struct port_info *new)
+{
+	struct port_mac key = {.port = id};
+	__u8 one = 1;
+	int err = 0;
+
+	for (int i = 0; i < new->nmacs && !err; i++) {
+		memcpy(key.mac, new->macs[i], 6);
+		err = bpf_map_update_elem(s->maps[MAP_PORT_MACS], &key, &one, BPF_ANY);
+	}
+	if (err)
+		return fail(err, "mac: cannot be added: %s", strerror(-err));
+	for (int i = 0; old && i < old->nmacs; i++) {
+		memcpy(key.mac, old->macs[i], 6);
+		if (!own_mac(new, key.mac))
+			bpf_map_delete_elem(s->maps[MAP_PORT_MACS], &key);
+	}
+	return 0;
+}
+
+/* ---- the remembered form ---- */
+
+static int info_put(struct state *s, __u32 id, const struct port_info *info)
+{
+	int err = bpf_map_update_elem(s->maps[MAP_PORT_INFO], &id, info, BPF_ANY);
+
+	return err ? fail(err, "dev %s: cannot be remembered: %s", info->dev, strerror(-err)) : 0;
+}
+
+int port_remember_changed(struct state *s, __u32 id, __u8 changed)
+{
+	struct port_info info;
+
+	if (bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info))
+		return fail(ENOENT, "port %u: is gone", id);
+	if (info.changed == changed)
+		return 0;
+	info.changed = changed;
+	return info_put(s, id, &info);
+}
+
+void port_defaults(struct port_info *info, const char *dev, __u32 network, bool uplink)
+{
+	*info = (struct port_info){
+		.network = network,
+		.uplink = uplink,
+		.learning = 1,
+		.flood = 1,
+		.mcast_flood = 1,
+		.bcast_flood = 1,
+	};
+	snprintf(info->dev, sizeof(info->dev), "%s", dev);
+}
+
+static int usable_device(struct state *s, const char *name, struct netdev *dev)
+{
+	struct netdev master;
+	struct port_list l;
+	int err;
+
+	if (netdev_get(name, 0, dev))
+		return fail(ENODEV, "dev %s: no such device", name);
+	if (dev->type != ARPHRD_ETHER)
+		return fail(EINVAL, "dev %s: not an Ethernet device", name);
+	if (dev->master && !netdev_get(NULL, dev->master, &master) &&
+	    (!strcmp(master.kind, "bridge") || !strcmp(master.kind, "openvswitch")))
+		return fail(EBUSY, "dev %s: belongs to %s %s", name, master.kind, master.name);
+	err = port_list(s, &l);
+	for (__u32 i = 0; !err && i < l.n; i++)
+		if (!strcmp(l.at[i].info.dev, name) || l.at[i].info.ifindex == dev->ifindex)
+			err = fail(EEXIST, "dev %s: already a port", name);
+	port_list_free(&l);
+	return err;
+}
+
+static int count_on_all_cpus(struct state *s, __u32 id)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+	struct port_drops *zero = calloc(cpus, sizeof(*zero));
+	struct port_stats *none = calloc(cpus, sizeof(*none));
+
+	err = zero && none ? bpf_map_update_elem(s->maps[MAP_PORT_DROPS], &id, zero, BPF_ANY)
+			   : -ENOMEM;
+	if (!err)
+		err = bpf_map_update_elem(s->maps[MAP_PORT_STATS], &id, none, BPF_ANY);
+	free(zero);
+	free(none);
+	bpf_map_delete_elem(s->maps[MAP_STATS_BASE], &id);
+	return err ? fail(err, "counters: %s", strerror(-err)) : 0;
+}
+
+/* Takes a port out of everything that is derived from it. */
+static void derive_nothing(struct state *s, __u32 id, const struct port_info *info)
+{
+	struct port_info none = *info;
+
+	none.nmacs = 0;
+	slot_remove(s, s->ports[id].ifindex);
+	if (info->network <= NETWORK_MAX) {
+		member_remove(s, info->network, id);
+		vlan_awareness(s, info->network);
+		if (info->uplink) {
+			PUT(s->networks[info->network].uplink, 0);
+			PUT(s->networks[info->network].host_mac_raw, 0);
+		}
+	}
+	PUT(s->ports[id].policy.raw, 0);
+	PUT(s->ports[id].ifindex, 0);
+	own_guard(s, id, info, &none);
+	bpf_map_delete_elem(s->maps[MAP_XDP_PORTS], &id);
+}
+
+static int derive_port(struct state *s, __u32 id, const struct port_info *info,
+		       const struct netdev *dev)
+{
+	int err = own_guard(s, id, NULL, info);
+
+	if (err)
+		return err;
+	if (dev && s->ports[id].ifindex != dev->ifindex)
+		slot_remove(s, s->ports[id].ifindex);
+	derive_settings(s, id, info, dev);
+	member_add(s, info->network, id);
+	vlan_awareness(s, info->network);
+	if (info->uplink)
+		PUT(s->networks[info->network].uplink, id);
+	return dev ? slot_publish(s, dev->ifindex, id) : 0;
+}
+
+/* ---- adding, changing, removing ---- */
+
+int port_create(struct state *s, struct port_info *info)
+{
+	struct netdev dev;
+	__u32 id;
+	int err;
+
+	err = usable_device(s, info->dev, &dev);
+	if (err)
+		return err;
+	for (id = 1; id <= PORT_MAX && s->ports[id].policy.raw; id++)
+		;
+	if (id > PORT_MAX)
+		return fail(ENOSPC, "dev %s: there are %d ports already", info->dev, PORT_MAX);
+
+	state_begin(s);
+	info->ifindex = dev.ifindex;
+	info->state = PORT_ADDING;
+	info->order = s->meta->next_order++;
+	err = info_put(s, id, info);
+	err = err ?: count_on_all_cpus(s, id);
+	err = err ?: each_own(info, NULL, own_add, s, id);
+	err = err ?: derive_port(s, id, info, &dev);
+	err = err ?: attach_port(s, id, info, &dev);
+	if (!err) {
+		derive_settings(s, id, info, &dev); /* what was attached decides, too */
+		info->state = PORT_ACTIVE;
+		err = info_put(s, id, info);
+	}
+	if (err) {
+		struct port_info gone = *info;
+
+		attach_remove(s, id, &gone, &dev);
+		each_own(info, NULL, own_remove, s, id);
+		derive_nothing(s, id, info);
+		fdb_remove_port(s, id);
+		bpf_map_delete_elem(s->maps[MAP_PORT_DROPS], &id);
+		bpf_map_delete_elem(s->maps[MAP_PORT_INFO], &id);
+	}
+	state_end(s);
+	return err;
+}
+
+int port_change(struct state *s, __u32 id, const struct port_info *old, struct port_info *new)
+{
+	struct port_info attached = *old;
+	struct netdev dev,
+		*here = old->ifindex && !netdev_get(NULL, old->ifindex, &dev) ? &dev : NULL;
+	bool moved = old->vlan_mode != new->vlan_mode || old->pvid != new->pvid ||
+		     memcmp(&old->trunk, &new->trunk, sizeof(old->trunk));
+	int err = 0;
+
+	state_begin(s);
+	if (new->hook != old->hook && here) {
+		attached.hook = new->hook;
+		err = attach_port(s, id, &attached, here);
+		new->xdp_mode = attached.xdp_mode;
+		new->tc_mode = attached.tc_mode;
+		new->changed = attached.changed;
+		memcpy(new->why, attached.why, sizeof(new->why));
+	}
+	if (!err) {
+		err = each_own(new, old, own_add, s, id);
+		err = err ?: own_guard(s, id, NULL, new);
+		err = err ?: info_put(s, id, new);
+		if (err) {
+			each_own(new, old, own_remove, s, id);
+			own_guard(s, id, new, old);
+			if (new->hook != old->hook && here) {
+				attached.hook = old->hook;
+				attach_port(s, id, &attached, here);
+			}
+		}
+	}
+	if (!err) {
+		derive_settings(s, id, new, here);
+		vlan_awareness(s, new->network);
+		own_guard(s, id, old, new);
+		each_own(old, new, own_remove, s, id);
+		if (moved) /* learned in VLANs that it may have left */
+			fdb_remove_learned(s, id);
+	}
+	state_end(s);
+	return err;
+}
+
+int port_remove(struct state *s, __u32 id, struct port_info *info)
+{
+	struct netdev dev,
+		*here = info->ifindex && !netdev_get(NULL, info->ifindex, &dev) ? &dev : NULL;
+	int err;
+
+	state_begin(s);
+	info->state = PORT_DELETING;
+	err = info_put(s, id, info);
+	if (!err) {
+		attach_remove(s, id, info, here);
+		derive_nothing(s, id, info);
+		err = fdb_remove_port(s, id);
+		bpf_map_delete_elem(s->maps[MAP_PORT_DROPS], &id);
+		bpf_map_delete_elem(s->maps[MAP_STATS_BASE], &id);
+		bpf_map_delete_elem(s->maps[MAP_PORT_INFO], &id);
+	}
+	state_end(s);
+	return err;
+}
+
+/* ---- repair ---- */
+
+/* The own addresses of all ports, anew: a dead command may have left either set. */
+static int drop_strange_own(struct state *s, const struct fdb_key *key, const struct fdb_entry *e,
+			    void *data)
+{
+	struct port_info info;
+	__u32 id = e->port;
+
+	if (bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info) || info.state == PORT_ADDING ||
+	    info.network != key->network ||
+	    (e->flags & FDB_OWN && !(own_mac(&info, key->mac) && own_vlan(&info, key->vlan))))
+		fdb_remove(s, key);
+	return 0;
+}
+
+static int repair_port(struct state *s, __u32 id, struct port_info *info)
+{
+	struct netdev dev,
+		*here = info->ifindex && !netdev_get(NULL, info->ifindex, &dev) ? &dev : NULL;
+	int err;
+
+	if (info->state != PORT_ACTIVE)
+		return port_remove(s, id, info);
+	err = own_guard(s, id, NULL, info) ?: each_own(info, NULL, own_add, s, id);
+	if (!err && here) {
+		/* What a dead command attached is not remembered: all of it anew. */
+		info->tc_mode = MODE_NONE;
+		info->xdp_mode = info->xdp_mode ?: MODE_NATIVE;
+		err = attach_port(s, id, info, here) ?: info_put(s, id, info);
+	}
+	return err ?: derive_port(s, id, info, here);
+}
+
+static int repair_networks(struct state *s)
+{
+	struct network_list l;
+	int err = network_list(s, &l);
+
+	for (__u32 i = 0; !err && i < l.n; i++) {
+		if (l.at[i].info.state == NETWORK_ACTIVE)
+			err = network_apply(s, l.at[i].id, &l.at[i].info);
+		else
+			err = network_remove(s, l.at[i].id, &l.at[i].info);
+	}
+	network_list_free(&l);
+	return err;
+}
+
+int port_repair(struct state *s)
+{
+	struct port_list l;
+	int err;
+
+	state_begin(s);
+	err = port_list(s, &l);
+	for (__u32 i = 0; !err && i < l.n; i++)
+		err = repair_port(s, l.at[i].id, &l.at[i].info);
+	port_list_free(&l);
+	err = err ?: repair_networks(s);
+	err = err ?: fdb_foreach(s, drop_strange_own, NULL);
+	state_end(s);
+	return err;
+}
+
+/* A device came back under its name, or went away. */
+static int refresh_device(struct state *s, __u32 id, struct port_info *info, struct netdev *dev,
+			  bool found)
+{
+	int err = 0;
+
+	if (info->ifindex) { /* its links died with it */
+		state_begin(s);
+		slot_remove(s, info->ifindex);
+		attach_remove(s, id, info, NULL);
+		info->ifindex = 0;
+		err = info_put(s, id, info);
+		derive_settings(s, id, info, NULL);
+		state_end(s);
+	}
+	if (err || !found)
+		return err;
+	state_begin(s);
+	info->ifindex = dev->ifindex;
+	err = attach_port(s, id, info, dev) ?: info_put(s, id, info) ?: derive_port(s, id, info, dev);
+	state_end(s);
+	if (err) { /* it stays missing; the command that found it goes on */
+		warn("%s", err_message());
+		err_clear();
+	}
+	return 0;
+}
+
+static int refresh_port(struct state *s, __u32 id, struct port_info *info)
+{
+	struct netdev dev;
+
+	if (info->ifindex && !netdev_get(NULL, info->ifindex, &dev)) {
+		if (strcmp(info->dev, dev.name)) {
+			memcpy(info->dev, dev.name, sizeof(info->dev));
+			info_put(s, id, info);
+		}
+		PUT(s->ports[id].frame_max, dev.mtu + 14);
+		uplink_address(s, info, &dev);
+		if (info->xdp_mode)
+			derive_settings(s, id, info, &dev);
+		return 0;
+	}
+	if (!netdev_get(info->dev, 0, &dev) && !slot_of(s, dev.ifindex, dev.ifindex))
+		return refresh_device(s, id, info, &dev, true);
+	return info->ifindex ? refresh_device(s, id, info, NULL, false) : 0;
+}
+
+int port_refresh(struct state *s)
+{
+	struct port_list l;
+	int err = port_list(s, &l);
+
+	for (__u32 i = 0; !err && i < l.n; i++)
+		err = refresh_port(s, l.at[i].id, &l.at[i].info);
+	port_list_free(&l);
+	return err;
+}
+
+/* ---- networks ---- */
+
+int network_apply(struct state *s, __u32 id, const struct network_info *info)
+{
+	int err = bpf_map_update_elem(s->maps[MAP_NETWORK_INFO], &id, info, BPF_ANY);
+
+	if (err)
+		return fail(err, "network %s: cannot be remembered: %s", info->name,
+			    strerror(-err));
+	PUT(s->networks[id].ageing, info->ageing * 1000000000ULL);
+	PUT(s->networks[id].fdb_max, info->fdb_max);
+	return 0;
+}
+
+int network_create(struct state *s, struct network_info *info, __u32 *out)
+{
+	struct network_info there;
+	__u32 id;
+
+	for (id = 1; id <= NETWORK_MAX; id++)
+		if (bpf_map_lookup_elem(s->maps[MAP_NETWORK_INFO], &id, &there))
+			break;
+	if (id > NETWORK_MAX)
+		return fail(ENOSPC, "network %s: there are %d networks already", info->name,
+			    NETWORK_MAX);
+	memset(&s->networks[id], 0, sizeof(s->networks[id]));
+	info->order = s->meta->next_order++;
+	*out = id;
+	return network_apply(s, id, info);
+}
+
+static int remove_of_network(struct state *s, const struct fdb_key *key, const struct fdb_entry *e,
+			     void *data)
+{
+	if (key->network == *(__u32 *)data)
+		fdb_remove(s, key);
+	return 0;
+}
+
+int network_remove(struct state *s, __u32 id, struct network_info *info)
+{
+	struct port_list l;
+	int err;
+
+	state_begin(s);
+	info->state = NETWORK_DELETING;
+	err = network_apply(s, id, info) ?: port_list(s, &l);
+	if (!err) {
+		for (__u32 i = 0; !err && i < l.n; i++)
+			if (l.at[i].info.network == id)
+				err = port_remove(s, l.at[i].id, &l.at[i].info);
+		port_list_free(&l);
+	}
+	if (!err && (s->networks[id].learned || s->networks[id].fixed))
+		err = fdb_foreach(s, remove_of_network, &id);
+	if (!err) {
+		bpf_map_delete_elem(s->maps[MAP_NETWORK_INFO], &id);
+		memset(&s->networks[id], 0, sizeof(s->networks[id]));
+	}
+	state_end(s);
+	return err;
+}

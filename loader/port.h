@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Ports and networks, as the commands and the repair see them. struct port_info and
+ * network_info are what is remembered; everything that the data path reads is derived
+ * from them, and can be derived again.
+ */
+#ifndef LOADER_PORT_H
+#define LOADER_PORT_H
+
+#include "state.h"
+
+struct port_entry {
+	__u32 id;
+	struct port_info info;
+};
+struct network_entry {
+	__u32 id;
+	struct network_info info;
+};
+struct port_list {
+	__u32 n;
+	struct port_entry *at;
+};
+struct network_list {
+	__u32 n;
+	struct network_entry *at;
+};
+
+/* All ports or networks, oldest first; empty without a data plane. Free with …_free(). */
+int port_list(struct state *s, struct port_list *out);
+int network_list(struct state *s, struct network_list *out);
+void port_list_free(struct port_list *l);
+void network_list_free(struct network_list *l);
+
+/* By name. Returns 0, or -ENOENT with a message. */
+int port_find(struct state *s, const char *dev, __u32 *id, struct port_info *info);
+int network_find(struct state *s, const char *name, __u32 *id, struct network_info *info);
+/* By id; "?" when it is gone. */
+const char *network_name(struct state *s, __u32 id, struct network_info *buf);
+const char *port_name(struct state *s, __u32 id, struct port_info *buf);
+
+/* The settings of a new port. */
+void port_defaults(struct port_info *info, const char *dev, __u32 network, bool uplink);
+/* Adds a port with the settings of *info to its network. All or nothing. */
+int port_create(struct state *s, struct port_info *info);
+/* Changes a port's settings from *old to *new. All or nothing. */
+int port_change(struct state *s, __u32 id, const struct port_info *old, struct port_info *new);
+/* Removes a port; its device may be gone. */
+int port_remove(struct state *s, __u32 id, struct port_info *info);
+/* Notes what is about to be changed at a port's device (PORT_SET_…). */
+int port_remember_changed(struct state *s, __u32 id, __u8 changed);
+/* After a data plane was opened: finishes or undoes what a dead command left. */
+int port_repair(struct state *s);
+/* Looks at each port's device: gone, back, renamed, another MTU or address. */
+int port_refresh(struct state *s);
+
+int network_create(struct state *s, struct network_info *info, __u32 *id);
+/* Applies *info, also to the data path. */
+int network_apply(struct state *s, __u32 id, const struct network_info *info);
+int network_remove(struct state *s, __u32 id, struct network_info *info);
+
+#endif

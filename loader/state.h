@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The data plane of the current network namespace: where its pins are, its maps, the
+ * lock that serialises commands, and what brings it back after a command died.
+ */
+#ifndef LOADER_STATE_H
+#define LOADER_STATE_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include "../maps/fdb.h"
+#include "../maps/meta.h"
+#include "../maps/network.h"
+#include "../maps/port.h"
+#include "../maps/stats.h"
+
+#define STATE_ROOT "/sys/fs/bpf/xdpctl"
+
+/* X(enum suffix, name of the map and of its pin) */
+#define STATE_MAPS(X)                 \
+	X(META, meta)                 \
+	X(NETWORKS, networks)         \
+	X(NETWORK_INFO, network_info) \
+	X(PORTS, ports)               \
+	X(PORT_SLOTS, port_slots)     \
+	X(PORT_VLANS, port_vlans)     \
+	X(PORT_MACS, port_macs)       \
+	X(PORT_INFO, port_info)       \
+	X(XDP_PORTS, xdp_ports)       \
+	X(FDB, fdb)                   \
+	X(FDB_NODES, fdb_nodes)       \
+	X(FDB_QUEUES, fdb_queues)     \
+	X(FDB_POOL, fdb_pool)         \
+	X(FDB_GC, fdb_gc)             \
+	X(PORT_STATS, port_stats)     \
+	X(PORT_DROPS, port_drops)     \
+	X(STATS_BASE, stats_base)
+
+enum state_map {
+#define X(id, name) MAP_##id,
+	STATE_MAPS(X)
+#undef X
+		MAP_COUNT,
+};
+
+enum state_prog {
+	PROG_XDP,
+	PROG_TC_INGRESS,
+	PROG_TC_EGRESS,
+	PROG_COUNT,
+};
+
+/* Pin names, by enum state_prog. */
+extern const char *const state_prog_pins[PROG_COUNT];
+
+struct state {
+	char dir[64]; /* the pins' directory */
+	int lock;     /* fd of dir, locked; -1: there is no data plane here */
+	int maps[MAP_COUNT];
+	int progs[PROG_COUNT];
+	/* Mapped, so that one store changes one setting under traffic. */
+	struct meta *meta;
+	struct network *networks; /* [NETWORK_MAX + 1] */
+	struct port *ports;	  /* [PORT_MAX + 1] */
+	struct port_slot *slots;  /* [PORT_SLOTS] */
+	struct port_vlans *vlans; /* [PORT_MAX + 1] */
+};
+
+enum state_open {
+	STATE_READ,   /* what is there */
+	STATE_WRITE,  /* likewise, and its programs become this build's */
+	STATE_CREATE, /* made if missing */
+};
+
+/*
+ * Enters the mount namespace whose BPF file system outlives this command, and finds the
+ * pins' directory of the current network namespace. Call once, after entering the latter.
+ */
+int state_init(void);
+
+/*
+ * Opens and locks the data plane; *out stays valid until state_close(). Without one,
+ * STATE_READ and STATE_WRITE succeed with state_exists() false. Repairs what a command that
+ * died left, and looks for devices that vanished, came back or changed.
+ */
+int state_open(enum state_open how, struct state **out);
+/* Unlocks; the maps stay open for the next command of this process. */
+void state_unlock(struct state *s);
+static inline bool state_exists(const struct state *s)
+{
+	return s->lock >= 0;
+}
+
+/* Between these two, a command that dies is repaired by the next one. */
+void state_begin(struct state *s);
+void state_end(struct state *s);
+
+/* Removes everything: ports, programs, pins. */
+int state_detach(struct state *s);
+/* The pins' directory, whether it exists or not. */
+const char *state_dir(void);
+const char *state_version(void);
+
+#endif

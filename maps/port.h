@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Ports as the data path sees them (struct port, by port id) and as the command
+ * line remembers them (struct port_info): shared by both sides.
+ */
+#ifndef MAPS_PORT_H
+#define MAPS_PORT_H
+
+#include <linux/types.h>
+
+#define PORT_MAX	 4096  /* port ids are 1..PORT_MAX; 0 is none */
+#define PORT_SLOTS	 16384 /* ifindex → port id: a power of two, four times PORT_MAX */
+#define PORT_SLOT_PROBES 16
+#define PORT_NAME_LEN	 16 /* IFNAMSIZ */
+#define PORT_MAC_MAX	 16 /* addresses in one port's `mac` setting */
+#define VLAN_WORDS	 64 /* 4,096 VIDs, one bit each */
+
+enum vlan_mode {
+	VLAN_TRANSPARENT,
+	VLAN_ACCESS,
+	VLAN_TRUNK,
+};
+
+/*
+ * All that decides about a frame at a port, in one 64-bit word: the command line
+ * changes a port with one store, so each frame meets the old or the new settings.
+ */
+union port_policy {
+	__u64 raw;
+	struct {
+		__u64 network : 13;  /* network id, 0: not a port */
+		__u64 vlan_mode : 2; /* enum vlan_mode */
+		__u64 pvid : 12;     /* access VID, or the trunk's native VID; 0: none */
+		__u64 group : 8;     /* community, 0: promiscuous */
+		__u64 uplink : 1;
+		__u64 isolated : 1;
+		__u64 learning : 1;
+		__u64 flood : 1; /* takes unknown unicast */
+		__u64 mcast_flood : 1;
+		__u64 bcast_flood : 1;
+		__u64 sticky : 1;
+		__u64 hairpin : 1;
+		__u64 mac_guard : 1; /* only sources in port_macs */
+		__u64 xdp_tx : 1;    /* its device takes frames from XDP, and may get them so */
+		__u64 offloads : 1;  /* frames may carry partial checksums (tap, veth) */
+		__u64 unused : 18;
+	};
+};
+_Static_assert(sizeof(union port_policy) == 8, "one store changes it");
+
+struct port {
+	union port_policy policy;
+	__u32 ifindex;
+	__u32 frame_max; /* octets, without VLAN tags: MTU + 14 when last looked at */
+	__u32 next;	 /* next port of the network, 0: last */
+	__u32 fdb_max;	 /* learned addresses, 0: no limit */
+	__u8 pad[40];
+	__u32 learned; /* addresses learned here now; apart from what each frame reads */
+	__u8 pad2[60];
+};
+_Static_assert(sizeof(struct port) == 128, "two cache lines");
+
+/* One of PORT_SLOT_PROBES places from (ifindex mod PORT_SLOTS) on holds an ifindex. */
+struct port_slot {
+	__u32 ifindex;
+	__u32 port;
+};
+_Static_assert(sizeof(struct port_slot) == 8, "one store changes it");
+
+struct port_vlans {
+	__u64 member[VLAN_WORDS]; /* bit (VID mod 64) of word (VID / 64): the trunk carries VID */
+};
+
+struct port_mac {
+	__u8 mac[6];
+	__u16 port;
+};
+_Static_assert(sizeof(struct port_mac) == 8, "hash key without padding");
+
+enum port_state {
+	PORT_ADDING = 1, /* an unfinished add: undone by the next command */
+	PORT_ACTIVE,
+	PORT_DELETING, /* an unfinished del: finished by the next command */
+};
+
+enum port_hook {
+	HOOK_AUTO,
+	HOOK_XDP,
+	HOOK_TC,
+};
+
+enum port_mode {
+	MODE_NONE,
+	MODE_NATIVE,  /* XDP in the driver */
+	MODE_GENERIC, /* XDP on skbs */
+	MODE_TCX,
+	MODE_CLSACT,
+};
+
+/* What xdpctl changed at the device, to be put back. */
+#define PORT_SET_PROMISC 0x1
+#define PORT_SET_RXVLAN	 0x2
+#define PORT_SET_LRO	 0x4
+#define PORT_SET_CLSACT	 0x8
+
+struct port_info {
+	char dev[PORT_NAME_LEN];
+	__u32 ifindex;
+	__u32 network;
+	__u8 state;    /* enum port_state */
+	__u8 hook;     /* enum port_hook, as asked for */
+	__u8 xdp_mode; /* enum port_mode, what is attached */
+	__u8 tc_mode;
+	__u8 uplink;
+	__u8 vlan_mode;
+	__u8 group;
+	__u8 isolated;
+	__u8 learning;
+	__u8 flood;
+	__u8 mcast_flood;
+	__u8 bcast_flood;
+	__u8 sticky;
+	__u8 hairpin;
+	__u8 nmacs;
+	__u8 changed; /* PORT_SET_… */
+	__u16 pvid;
+	__u16 pad;
+	__u32 fdb_max;
+	__u8 offloads; /* a tap or veth: frames may carry partial checksums */
+	__u8 pad2[3];
+	__u32 order; /* ports are listed in the order they were added */
+	__u8 macs[PORT_MAC_MAX][6];
+	struct port_vlans trunk;
+	char why[96]; /* the reason for the hook and mode, for status */
+};
+_Static_assert(sizeof(struct port_info) % 8 == 0, "no hidden padding");
+
+#endif

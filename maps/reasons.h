@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Why a frame was not forwarded, and what the switch did besides forwarding: one
+ * list gives the enum of the data path, the names in `stats`, and their help.
+ *
+ * A drop ends a frame's way (or, where its help says so, one copy's); a note
+ * counts something that an operator wants to know about a frame that went on.
+ */
+#ifndef MAPS_REASONS_H
+#define MAPS_REASONS_H
+
+/* X(ENUM_SUFFIX, "name", "help") */
+#define DROP_REASONS(X)                                                                            \
+	X(MALFORMED, "malformed", "shorter than an Ethernet header, or cut off inside a VLAN tag") \
+	X(BAD_SOURCE, "bad_source", "source address is zero or multicast (IEEE 802.3, 3.2.3)")     \
+	X(LINK_LOCAL, "link_local",                                                                \
+	  "link-local control frame (01:80:c2:00:00:0x) in a VLAN-aware network (802.1D, 7.12.6)") \
+	X(MAC_SPOOF, "mac_spoof", "source address is not among the port's `mac` addresses")        \
+	X(VLAN_TAGGED, "vlan_tagged", "tagged frame on an access port, or S-tag on a VLAN port")   \
+	X(VLAN_UNTAGGED, "vlan_untagged", "untagged frame on a trunk without a native VLAN")       \
+	X(VLAN_NOT_MEMBER, "vlan_not_member", "the trunk it came in by does not carry its VLAN")   \
+	X(VLAN_EGRESS, "vlan_egress", "the destination port does not carry the frame's VLAN")      \
+	X(DOUBLE_TAG, "double_tag", "would show an inner VLAN tag where the outer one is removed") \
+	X(ISOLATED, "isolated",                                                                    \
+	  "source and destination are isolated ports (one copy at least, when flooded)")           \
+	X(GROUP, "group", "source and destination are of different groups (likewise)")             \
+	X(SAME_PORT, "same_port", "destination is behind the port it came from (see `hairpin`)")   \
+	X(NO_DESTINATION, "no_destination", "no port takes this broadcast or unknown address")     \
+	X(MTU, "mtu", "larger than the destination device's MTU")                                  \
+	X(NO_DEVICE, "no_device", "the destination device has vanished")                           \
+	X(NO_MEMORY, "no_memory", "the kernel had no memory to copy or edit the frame")            \
+	X(COPY_FAILED, "copy_failed", "a flooded copy was refused by its device (down, queue full)")
+
+#define NOTES(X)                                                                                 \
+	X(FDB_MOVED, "fdb_moved", "a learned address moved to this port")                        \
+	X(FDB_REFUSED, "fdb_refused", "an address was not learned: the port's or table's limit") \
+	X(FDB_EVICTED, "fdb_evicted", "this port's oldest address made room in a full network")
+
+enum reason {
+	REASON_NONE,
+#define X(id, name, help) DROP_##id,
+	DROP_REASONS(X)
+#undef X
+		REASON_DROPS_END,
+	NOTE_BASE = REASON_DROPS_END - 1,
+#define X(id, name, help) NOTE_##id,
+	NOTES(X)
+#undef X
+		REASON_MAX,
+};
+
+#endif
