@@ -17,6 +17,7 @@
 #ifndef BPF_FDB_H
 #define BPF_FDB_H
 
+#include "cache.h"
 #include "pkt.h"
 #include "stats.h"
 
@@ -160,6 +161,7 @@ static __always_inline int fdb_forget(const struct fdb_key *key, __u32 port_id)
 
 	if (!port || !net || bpf_map_delete_elem(&fdb, key))
 		return -1;
+	cache_void();
 	fdb_count(port, net, -1);
 	return 0;
 }
@@ -312,9 +314,12 @@ __noinline int fdb_learn_new(const struct fdb_new *new)
 	if (e && e->state != FDB_DYNAMIC)
 		return 0;
 	if (e) {
+		bool moved = e->port != new->port;
+
 		if (fdb_forget(&key, e->port))
 			return 0;
-		stats_reason(new->port, NOTE_FDB_MOVED);
+		if (moved)
+			stats_reason(new->port, NOTE_FDB_MOVED);
 	}
 	if (fdb_insert(new))
 		stats_reason(new->port, NOTE_FDB_REFUSED);

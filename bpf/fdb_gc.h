@@ -35,6 +35,10 @@ static int fdb_gc_tick(void *map, __u32 *key, struct fdb_gc *gc)
 {
 	struct fdb_gc_round round = {.now = bpf_ktime_get_coarse_ns(), .gc = gc};
 
+	if (round.now - gc->voided >= FDB_GC_REST - FDB_GC_PAUSE) {
+		gc->voided = round.now;
+		cache_void();
+	}
 	bpf_loop(FDB_GC_STEPS, fdb_gc_step, &round, 0);
 	bpf_timer_start(&gc->timer, gc->port ? FDB_GC_PAUSE : FDB_GC_REST, 0);
 	return 0;

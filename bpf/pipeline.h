@@ -9,6 +9,7 @@
 #ifndef BPF_PIPELINE_H
 #define BPF_PIPELINE_H
 
+#include "cache.h"
 #include "fdb.h"
 #include "forward.h"
 #include "guard.h"
@@ -18,9 +19,10 @@
 
 static __always_inline bool hook_takes(struct pkt *p, enum verdict v);
 
-static __always_inline enum verdict pipeline(struct pkt *p)
+/* The whole way of a frame that was parsed with a result. */
+static __always_inline enum verdict pipeline(struct pkt *p, enum verdict parsed)
 {
-	enum verdict v = port_lookup(p) ?: parse(p) ?: vlan_ingress(p) ?: guard(p) ?: forward(p);
+	enum verdict v = port_lookup(p) ?: parsed ?: vlan_ingress(p) ?: guard(p) ?: forward(p);
 
 	if (!hook_takes(p, v))
 		return UPPER;

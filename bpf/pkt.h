@@ -13,6 +13,7 @@
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
+#include "../maps/cache.maps.h"
 #include "../maps/port.maps.h"
 #include "../maps/network.maps.h"
 #include "../maps/fdb.maps.h"
@@ -61,6 +62,9 @@ struct pkt {
 	/* VLAN */
 	__u32 inside; /* the tag that the frame has on a port that carries all VLANs */
 	__u16 vid;    /* 0: untagged on transparent ports */
+
+	/* cache */
+	__u32 generation; /* when the way began */
 
 	/* forward */
 	__u64 now; /* ns, CLOCK_MONOTONIC, coarse */

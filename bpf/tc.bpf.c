@@ -5,35 +5,33 @@
 #include "fdb_gc.h"
 #include "../maps/meta.maps.h"
 
-/* Frames of the switch's own on their way through the uplink. */
-static __always_inline bool tc_switched(struct __sk_buff *skb)
+static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 {
-	if (skb->mark != MARK_SWITCHED)
-		return false;
-	skb->mark = 0;
-	return true;
+	struct pkt p = {.ctx = skb, .from_host = from_host};
+	const struct cache_entry *c;
+	enum verdict parsed;
+
+	if (skb->mark == MARK_SWITCHED) { /* the switch's own, on its way through the uplink */
+		skb->mark = 0;
+		return TC_ACT_UNSPEC;
+	}
+	parsed = parse(&p);
+	c = parsed ? NULL : cache_lookup(&p);
+	return c ? verdict_tc_cached(&p, c) : verdict_tc(&p, pipeline(&p, parsed));
 }
 
 /* Every port: what its party sent. */
 SEC("tc")
 int xdpctl_ingress(struct __sk_buff *skb)
 {
-	struct pkt p = {.ctx = skb};
-
-	if (tc_switched(skb))
-		return TC_ACT_UNSPEC;
-	return verdict_tc(&p, pipeline(&p));
+	return switch_frame(skb, false);
 }
 
 /* Uplinks: what the host sends on its own address. */
 SEC("tc")
 int xdpctl_egress(struct __sk_buff *skb)
 {
-	struct pkt p = {.ctx = skb, .from_host = true};
-
-	if (tc_switched(skb))
-		return TC_ACT_UNSPEC;
-	return verdict_tc(&p, pipeline(&p));
+	return switch_frame(skb, true);
 }
 
 /* Run once by the command line, never attached. */

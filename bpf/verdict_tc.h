@@ -26,7 +26,9 @@ static __always_inline enum verdict to_port(struct pkt *p)
 	why = tc_fits(p->ctx, p->out, p->size);
 	if (why)
 		return drop(p, why);
-	if (tc_retag(p->ctx, p->tag, tag))
+	if (tag == p->tag)
+		cache_store(p);
+	else if (tc_retag(p->ctx, p->tag, tag))
 		return drop(p, DROP_NO_MEMORY);
 	if (p->out_policy.uplink)
 		p->ctx->mark = MARK_SWITCHED;
@@ -63,6 +65,17 @@ static __always_inline enum verdict to_all(struct pkt *p)
 	if (why == DROP_ISOLATED || why == DROP_GROUP)
 		stats_reason(p->in_id, why);
 	return TO_ALL;
+}
+
+/* A frame that the cache knows. */
+static __always_inline int verdict_tc_cached(struct pkt *p, const struct cache_entry *c)
+{
+	if (c->flags & CACHE_UPLINK)
+		p->ctx->mark = MARK_SWITCHED;
+	if (!p->from_host)
+		stats_rx(c->in_port, p->len);
+	stats_tx(c->out_port, p->len);
+	return bpf_redirect(c->out_ifindex, 0);
 }
 
 static __always_inline int verdict_tc(struct pkt *p, enum verdict v)

@@ -50,6 +50,21 @@ static __always_inline int xdp_retag(struct xdp_md *ctx, __u32 tag, __u32 want)
 	return 0;
 }
 
+static __always_inline int xdp_send(struct pkt *p, __u32 from, __u32 to, __u32 tag)
+{
+	stats_rx(from, p->len);
+	stats_tx(to, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
+	return bpf_redirect_map(&xdp_ports, to, XDP_PASS);
+}
+
+/* A frame that the cache knows. */
+static __always_inline int verdict_xdp_cached(struct pkt *p, const struct cache_entry *c)
+{
+	if (!(c->flags & CACHE_XDP) || ((c->flags & CACHE_CHECK) && !offload_done(p)))
+		return XDP_PASS;
+	return xdp_send(p, c->in_port, c->out_port, p->tag);
+}
+
 static __always_inline int verdict_xdp(struct pkt *p, enum verdict v)
 {
 	__u32 tag;
@@ -57,11 +72,11 @@ static __always_inline int verdict_xdp(struct pkt *p, enum verdict v)
 	if (v == TO_PORT)
 		v = egress_policy(p, &tag) ?: TO_PORT;
 	if (v == TO_PORT) {
-		if (xdp_retag(p->ctx, p->tag, tag))
+		if (tag == p->tag)
+			cache_store(p);
+		else if (xdp_retag(p->ctx, p->tag, tag))
 			return XDP_PASS;
-		stats_rx(p->in_id, p->len);
-		stats_tx(p->out_id, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
-		return bpf_redirect_map(&xdp_ports, p->out_id, XDP_PASS);
+		return xdp_send(p, p->in_id, p->out_id, tag);
 	}
 	if (v == DROP && !p->in_policy.uplink) {
 		stats_rx(p->in_id, p->len);

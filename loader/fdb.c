@@ -48,6 +48,7 @@ int fdb_remove(struct state *s, const struct fdb_key *key)
 
 	if (bpf_map_lookup_and_delete_elem(s->maps[MAP_FDB], key, &e))
 		return -ENOENT;
+	state_void_cache(s);
 	if (key->network > NETWORK_MAX || e.port > PORT_MAX)
 		return 0;
 	if (e.state == FDB_STATIC) {
@@ -67,6 +68,7 @@ int fdb_add_static(struct state *s, const struct fdb_key *key, __u32 port, __u8 
 	for (int tries = 0; tries < 64; tries++) {
 		err = bpf_map_update_elem(s->maps[MAP_FDB], key, &e, BPF_NOEXIST);
 		if (!err) {
+			state_void_cache(s);
 			count(&s->networks[key->network].fixed, 1);
 			return 0;
 		}

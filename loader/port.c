@@ -15,6 +15,9 @@
 #include "fdb.h"
 #include "port.h"
 
+/* s: time stamps of addresses in use may be this old. */
+#define AGEING_LEAST 2
+
 /* A setting that the data path reads meanwhile. */
 #define PUT(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
 
@@ -287,6 +290,7 @@ static void derive_settings(struct state *s, __u32 id, const struct port_info *i
 	PUT(p->fdb_max, info->fdb_max);
 	uplink_address(s, info, dev);
 	PUT(p->policy.raw, policy_of(info, xdp_reachable(s, id, info, dev)).raw);
+	state_void_cache(s);
 }
 
 /* The VLANs in which a port's own addresses are known: all that it is a member of. */
@@ -693,7 +697,10 @@ static int refresh_port(struct state *s, __u32 id, struct port_info *info)
 			memcpy(info->dev, dev.name, sizeof(info->dev));
 			info_put(s, id, info);
 		}
-		PUT(s->ports[id].frame_max, dev.mtu + 14);
+		if (s->ports[id].frame_max != dev.mtu + 14) {
+			PUT(s->ports[id].frame_max, dev.mtu + 14);
+			state_void_cache(s);
+		}
 		uplink_address(s, info, &dev);
 		if (info->xdp_mode)
 			derive_settings(s, id, info, &dev);
@@ -724,7 +731,8 @@ int network_apply(struct state *s, __u32 id, const struct network_info *info)
 	if (err)
 		return fail(err, "network %s: cannot be remembered: %s", info->name,
 			    strerror(-err));
-	PUT(s->networks[id].ageing, info->ageing * 1000000000ULL);
+	PUT(s->networks[id].ageing,
+	    (info->ageing < AGEING_LEAST ? AGEING_LEAST : info->ageing) * 1000000000ULL);
 	PUT(s->networks[id].fdb_max, info->fdb_max);
 	return 0;
 }

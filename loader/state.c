@@ -215,11 +215,13 @@ static void close_maps(struct state *s)
 	unmap(s->ports, (PORT_MAX + 1) * sizeof(*s->ports));
 	unmap(s->slots, PORT_SLOTS * sizeof(*s->slots));
 	unmap(s->vlans, (PORT_MAX + 1) * sizeof(*s->vlans));
+	unmap(s->generation, sizeof(*s->generation));
 	s->meta = NULL;
 	s->networks = NULL;
 	s->ports = NULL;
 	s->slots = NULL;
 	s->vlans = NULL;
+	s->generation = NULL;
 }
 
 static int map_map(int fd, size_t n, void *out)
@@ -244,7 +246,8 @@ static int map_all(struct state *s)
 		       ?: map_map(s->maps[MAP_PORTS], (PORT_MAX + 1) * sizeof(*s->ports), &s->ports)
 		       ?: map_map(s->maps[MAP_PORT_SLOTS], PORT_SLOTS * sizeof(*s->slots), &s->slots)
 		       ?: map_map(s->maps[MAP_PORT_VLANS], (PORT_MAX + 1) * sizeof(*s->vlans),
-				  &s->vlans);
+				  &s->vlans)
+		       ?: map_map(s->maps[MAP_GENERATION], sizeof(*s->generation), &s->generation);
 }
 
 /* A pin's fd, or -1 when there is none; anything else is an error. */
@@ -363,6 +366,7 @@ static int create(struct state *s)
 	s->meta->layout = MAPS_LAYOUT;
 	s->meta->netns = netns_cookie;
 	s->meta->next_order = 1;
+	s->generation->number = 1;
 	__atomic_store_n(&s->meta->ready, 1, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -448,8 +452,14 @@ void state_begin(struct state *s)
 	__atomic_store_n(&s->meta->dirty, 1, __ATOMIC_SEQ_CST);
 }
 
+void state_void_cache(struct state *s)
+{
+	__atomic_fetch_add(&s->generation->number, 1, __ATOMIC_SEQ_CST);
+}
+
 void state_end(struct state *s)
 {
+	state_void_cache(s);
 	if (!--changes)
 		__atomic_store_n(&s->meta->dirty, 0, __ATOMIC_SEQ_CST);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <linux/bpf.h>
+#include "../maps/cache.h"
 #include "../maps/fdb.h"
 #include "../maps/meta.h"
 #include "../maps/network.h"
@@ -34,7 +35,9 @@
 	X(FDB_GC, fdb_gc)             \
 	X(PORT_STATS, port_stats)     \
 	X(PORT_DROPS, port_drops)     \
-	X(STATS_BASE, stats_base)
+	X(STATS_BASE, stats_base)     \
+	X(CACHE, cache)               \
+	X(GENERATION, generation)
 
 enum state_map {
 #define X(id, name) MAP_##id,
@@ -64,6 +67,7 @@ struct state {
 	struct port *ports;	  /* [PORT_MAX + 1] */
 	struct port_slot *slots;  /* [PORT_SLOTS] */
 	struct port_vlans *vlans; /* [PORT_MAX + 1] */
+	struct cache_generation *generation;
 };
 
 enum state_open {
@@ -94,6 +98,9 @@ static inline bool state_exists(const struct state *s)
 /* Between these two, a command that dies is repaired by the next one. */
 void state_begin(struct state *s);
 void state_end(struct state *s);
+
+/* Makes cached decisions void: to be called after each change of what they depend on. */
+void state_void_cache(struct state *s);
 
 /* Removes everything: ports, programs, pins. */
 int state_detach(struct state *s);

@@ -11,7 +11,7 @@
 #include <linux/bpf.h>
 
 #define FDB_MAX	    (1 << 20)
-#define FDB_TOUCH   1000000000ULL /* ns: a time stamp is refreshed at most this often */
+#define FDB_TOUCH   500000000ULL /* ns: a younger time stamp is not refreshed */
 #define FDB_MAC_MAX 0xffffffffffffULL
 
 struct fdb_key {
@@ -31,7 +31,7 @@ enum fdb_state {
 #define FDB_OWN	   0x4 /* static by its port's `mac` setting */
 
 struct fdb_entry {
-	__u64 used; /* ns, CLOCK_MONOTONIC: last frame from it, to the second */
+	__u64 used; /* ns, CLOCK_MONOTONIC: last frame from it, or up to 1.5 s before */
 	__u16 port;
 	__u8 state; /* enum fdb_state */
 	__u8 flags; /* FDB_… */
@@ -67,6 +67,7 @@ struct fdb_gc {
 	struct bpf_timer timer;
 	__u32 port; /* where the next tick goes on */
 	__u32 pad;
+	__u64 voided; /* ns, when the decision cache was last made void */
 };
 
 #endif

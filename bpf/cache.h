@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The decision cache: looked at right after parse, filled when a frame went the whole way. */
+#ifndef BPF_CACHE_H
+#define BPF_CACHE_H
+
+#include "pkt.h"
+
+static __always_inline __u32 cache_generation(void)
+{
+	__u32 zero = 0;
+	struct cache_generation *g = bpf_map_lookup_elem(&generation, &zero);
+
+	return g ? READ_ONCE(g->number) : 0;
+}
+
+/* Makes all entries of all CPUs void. */
+static __always_inline void cache_void(void)
+{
+	__u32 zero = 0;
+	struct cache_generation *g = bpf_map_lookup_elem(&generation, &zero);
+
+	if (g)
+		__sync_fetch_and_add(&g->number, 1);
+}
+
+static __always_inline __u32 cache_ifindex(const struct pkt *p)
+{
+	return hook_ifindex(p->ctx) | (p->from_host ? CACHE_FROM_HOST : 0);
+}
+
+static __always_inline struct cache_entry *cache_place(const struct pkt *p)
+{
+	__u64 mix = (p->dst ^ p->src << 8) * 0x9e3779b97f4a7c15ULL;
+	__u32 key = mix >> 54;
+
+	return bpf_map_lookup_elem(&cache, &key);
+}
+
+/* Returns the entry that decides about pkt, or NULL. Sets pkt.generation for cache_store(). */
+static __always_inline struct cache_entry *cache_lookup(struct pkt *p)
+{
+	struct cache_entry *c = cache_place(p);
+
+	p->generation = cache_generation();
+	if (!c || c->dst != p->dst || c->src != p->src || c->generation != p->generation ||
+	    c->ifindex != cache_ifindex(p) || c->tag != p->tag || p->inner_tag ||
+	    p->size > c->frame_max)
+		return NULL;
+	return c;
+}
+
+/* pkt goes to pkt.out with its tag as it is: the next like it may do so at once. */
+static __always_inline void cache_store(const struct pkt *p)
+{
+	struct cache_entry *c = cache_place(p);
+
+	if (!c || p->inner_tag)
+		return;
+	c->dst = p->dst;
+	c->src = p->src;
+	c->ifindex = cache_ifindex(p);
+	c->tag = p->tag;
+	c->in_port = p->in_id;
+	c->out_port = p->out_id;
+	c->out_ifindex = READ_ONCE(p->out->ifindex);
+	c->frame_max = READ_ONCE(p->out->frame_max);
+	c->flags = (p->out_policy.xdp_tx ? CACHE_XDP : 0) |
+		   (p->out_policy.uplink ? CACHE_UPLINK : 0) |
+		   (p->in_policy.offloads ? CACHE_CHECK : 0);
+	c->generation = p->generation;
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Decisions of the last second, per CPU: a frame like one before goes the same way
+ * without a look at ports or FDB. An entry holds while `generation` is its own: whatever
+ * could change a decision (a setting, an address moved or removed) raises it, and so does
+ * the ageing timer every second, so that addresses in use are seen to be.
+ */
+#ifndef MAPS_CACHE_H
+#define MAPS_CACHE_H
+
+#include <linux/types.h>
+
+#define CACHE_SIZE 1024 /* entries of a CPU, a power of two */
+
+/* In cache_entry.ifindex: sent by the host on its uplink. */
+#define CACHE_FROM_HOST 0x80000000
+
+#define CACHE_XDP	0x1 /* XDP may send it */
+#define CACHE_UPLINK	0x2 /* the destination is the uplink */
+#define CACHE_CHECK	0x4 /* XDP must look for a checksum left to the hardware */
+
+/* Known unicast whose tag stays as it is. */
+struct cache_entry {
+	__u64 dst; /* addresses as in struct pkt */
+	__u64 src;
+	__u32 ifindex; /* ingress device, CACHE_FROM_HOST */
+	__u32 tag;
+	__u32 generation;
+	__u32 in_port;
+	__u32 out_port;
+	__u32 out_ifindex;
+	__u32 frame_max; /* octets without tag: larger ones are looked at anew */
+	__u32 flags;	 /* CACHE_… */
+	__u8 pad[16];
+};
+_Static_assert(sizeof(struct cache_entry) == 64, "one cache line");
+
+struct cache_generation {
+	__u32 number; /* never 0 */
+	__u8 pad[60];
+};
+
+#endif
