@@ -78,14 +78,17 @@ static __u64 hash(__u64 h, const void *data, size_t n)
 
 __u64 attach_build(void)
 {
-	__u64 h = 0xcbf29ce484222325ULL;
+	static __u64 build;
 	const void *elf;
 	size_t n;
 
-	elf = tc_bpf__elf_bytes(&n);
-	h = hash(h, elf, n);
-	elf = xdp_bpf__elf_bytes(&n);
-	return hash(h, elf, n);
+	if (!build) {
+		elf = tc_bpf__elf_bytes(&n);
+		build = hash(0xcbf29ce484222325ULL, elf, n);
+		elf = xdp_bpf__elf_bytes(&n);
+		build = hash(build, elf, n);
+	}
+	return build;
 }
 
 static int map_index(const char *name)

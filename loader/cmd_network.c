@@ -96,6 +96,7 @@ static int network_add(struct args *a)
 	struct wanted w = {.ageing = NETWORK_AGEING_SECS};
 	struct network_info info = {};
 	const char *word, *name;
+	struct network_list l;
 	struct state *s;
 	__u32 id;
 	int err;
@@ -137,6 +138,11 @@ static int network_add(struct args *a)
 		fail(err, "%s", why);
 	}
 	state_end(s);
+	if (err && !network_list(s, &l)) {
+		if (!l.n) /* nor is a data plane left that this command made for nothing */
+			state_detach(s);
+		network_list_free(&l);
+	}
 out:
 	state_unlock(s);
 	return err;

@@ -18,6 +18,8 @@
 /* s: time stamps of addresses in use may be this old. */
 #define AGEING_LEAST 2
 
+#define READ_CHUNK   64
+
 /* A setting that the data path reads meanwhile. */
 #define PUT(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
 
@@ -27,30 +29,36 @@
  * Reads a whole hash map with __u32 keys into records of `record` octets: the key, then at
  * `offset` the value. *out is the caller's to free.
  */
-static int read_all(int fd, __u32 max, size_t size, size_t offset, size_t record, __u32 *n,
-		    void *out)
+static int read_all(int fd, size_t size, size_t offset, size_t record, __u32 *n, void *out)
 {
-	__u32 *keys = calloc(max, sizeof(*keys)), at, got = 0, chunk;
-	char *values = calloc(max, size), *records = NULL;
-	int err = keys && values ? 0 : -ENOMEM;
+	__u32 keys[READ_CHUNK], at, got = 0, chunk;
+	char *values = malloc(READ_CHUNK * size), *records = malloc(1), *more;
+	int err = values && records ? 0 : -ENOMEM;
+	bool first = true;
 
-	while (!err && got < max) {
-		chunk = max - got;
-		err = bpf_map_lookup_batch(fd, got ? &at : NULL, &at, keys + got,
-					   values + got * size, &chunk, NULL);
-		got += err && err != -ENOENT ? 0 : chunk;
+	while (!err) {
+		chunk = READ_CHUNK;
+		err = bpf_map_lookup_batch(fd, first ? NULL : &at, &at, keys, values, &chunk, NULL);
+		if (err && err != -ENOENT)
+			break;
+		first = false;
+		more = realloc(records, (got + chunk + 1) * record);
+		if (!more) {
+			err = -ENOMEM;
+			break;
+		}
+		records = more;
+		memset(records + got * record, 0, (chunk + 1) * record);
+		for (__u32 i = 0; i < chunk; i++, got++) {
+			memcpy(records + got * record, &keys[i], sizeof(keys[i]));
+			memcpy(records + got * record + offset, values + i * size, size);
+		}
 	}
-	if (!err || err == -ENOENT)
-		records = calloc(got + 1, record);
-	for (__u32 i = 0; records && i < got; i++) {
-		memcpy(records + i * record, &keys[i], sizeof(*keys));
-		memcpy(records + i * record + offset, values + i * size, size);
-	}
-	free(keys);
 	free(values);
-	if (!records)
-		return fail(err ?: ENOMEM, "maps: cannot be read: %s",
-			    strerror(err ? -err : ENOMEM));
+	if (err != -ENOENT) {
+		free(records);
+		return fail(err, "maps: cannot be read: %s", strerror(-err));
+	}
 	*n = got;
 	*(void **)out = records;
 	return 0;
@@ -76,7 +84,7 @@ int port_list(struct state *s, struct port_list *out)
 	int err;
 
 	if (state_exists(s)) {
-		err = read_all(s->maps[MAP_PORT_INFO], PORT_MAX, sizeof(struct port_info),
+		err = read_all(s->maps[MAP_PORT_INFO], sizeof(struct port_info),
 			       offsetof(struct port_entry, info), sizeof(*l.at), &l.n, &l.at);
 		if (err)
 			return err;
@@ -92,7 +100,7 @@ int network_list(struct state *s, struct network_list *out)
 	int err;
 
 	if (state_exists(s)) {
-		err = read_all(s->maps[MAP_NETWORK_INFO], NETWORK_MAX, sizeof(struct network_info),
+		err = read_all(s->maps[MAP_NETWORK_INFO], sizeof(struct network_info),
 			       offsetof(struct network_entry, info), sizeof(*l.at), &l.n, &l.at);
 		if (err)
 			return err;

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <linux/magic.h>
@@ -421,6 +422,19 @@ static int open_maps(struct state *s, enum state_open how)
 	return err;
 }
 
+/* Looks at the devices, in a batch not for each command. */
+static int refresh(struct state *s)
+{
+	static time_t last;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (now.tv_sec == last)
+		return 0;
+	last = now.tv_sec;
+	return port_refresh(s);
+}
+
 int state_open(enum state_open how, struct state **out)
 {
 	struct state *s = &the_state;
@@ -439,7 +453,7 @@ int state_open(enum state_open how, struct state **out)
 		err = take_over(s);
 	if (!err && s->meta->dirty)
 		err = port_repair(s);
-	err = err ?: port_refresh(s);
+	err = err ?: refresh(s);
 out:
 	if (err)
 		state_unlock(s);
