@@ -255,6 +255,24 @@ static int tcx_replace(const struct state *s, __u32 id, bool egress)
 	return err ? fail(err, "%s: cannot replace the program: %s", path, strerror(-err)) : 0;
 }
 
+bool attach_alive(const struct state *s, __u32 id, const struct port_info *info)
+{
+	struct bpf_link_info link = {};
+	__u32 len = sizeof(link);
+	char path[128];
+	int fd, err;
+
+	if (info->tc_mode != MODE_TCX)
+		return true;
+	link_path(s, id, false, path, sizeof(path));
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return false;
+	err = bpf_obj_get_info_by_fd(fd, &link, &len);
+	close(fd);
+	return !err && link.xdp.ifindex == info->ifindex; /* where tcx.ifindex is, too */
+}
+
 static enum bpf_tc_attach_point tc_point(bool egress)
 {
 	return egress ? BPF_TC_EGRESS : BPF_TC_INGRESS;

@@ -36,6 +36,9 @@ int attach_start_gc(int gc);
 int attach_port(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev);
 /* Undoes it. A device that is gone (dev NULL) only loses its pins. */
 void attach_remove(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev);
+/* Whether a port's TC programs are still on its device: they die with a device, also when
+ * a new one gets its name and index. */
+bool attach_alive(const struct state *s, __u32 id, const struct port_info *info);
 /* The port's programs become s->progs, without a gap. */
 int attach_replace(struct state *s, __u32 id, const struct port_info *info);
 

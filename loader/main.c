@@ -114,17 +114,29 @@ static int run_object(const struct object *o, int n, char **words)
 	return c->run(&args);
 }
 
+static const struct object *find_object(const char *word)
+{
+	for (size_t i = 0; i < OBJECTS; i++)
+		if (!strcmp(objects[i]->name, word))
+			return objects[i];
+	return NULL;
+}
+
+static int unknown_object(const char *word)
+{
+	return usage("unknown object \"%s\" (there is network, port, fdb, stats, status, detach)",
+		     word);
+}
+
 static int run_words(int n, char **words)
 {
+	const struct object *o = find_object(words[0]);
+
 	if (is_help(words[0])) {
 		help_all(stdout);
 		return 0;
 	}
-	for (size_t i = 0; i < OBJECTS; i++)
-		if (!strcmp(objects[i]->name, words[0]))
-			return run_object(objects[i], n - 1, words + 1);
-	return usage("unknown object \"%s\" (there is network, port, fdb, stats, status, detach)",
-		     words[0]);
+	return o ? run_object(o, n - 1, words + 1) : unknown_object(words[0]);
 }
 
 /* ---- errors and batches ---- */
@@ -316,12 +328,32 @@ static int run(int argc, char **argv, const struct options *o)
 	return err ? report(err, 0) : 0;
 }
 
+/* Whether words ask for help: as the object, or right behind an object or command. */
 static bool asks_for_help(int n, char **words)
 {
-	for (int i = 0; i < n && i < 3; i++)
-		if (is_help(words[i]))
-			return true;
-	return false;
+	const struct object *o = n ? find_object(words[0]) : NULL;
+
+	if (n && is_help(words[0]))
+		return true;
+	return o && n > 1 &&
+	       (is_help(words[1]) || (n > 2 && find_command(o, words[1]) && is_help(words[2])));
+}
+
+/* xdpctl -h [OBJECT [COMMAND]] */
+static int option_help(int n, char **words)
+{
+	const struct object *o = n ? find_object(words[0]) : NULL;
+	const struct command *c = o && n > 1 ? find_command(o, words[1]) : NULL;
+
+	if (n && !o && !is_help(words[0]))
+		return unknown_object(words[0]);
+	if (c)
+		help_command(o, c);
+	else if (o)
+		help_object(o);
+	else
+		help_all(stdout);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -338,11 +370,13 @@ int main(int argc, char **argv)
 		status = report(err, 0);
 	} else if (o.version) {
 		printf("xdpctl %s\n", state_version());
-	} else if (o.help && !argc) {
-		help_all(stdout);
+	} else if (o.help) {
+		err = option_help(argc, argv);
+		status = err ? report(err, 0) : 0;
 	} else if (!argc && !o.batch) {
-		help_all(stderr);
-		status = 2;
+		if (!out_options.json)
+			help_all(stderr);
+		status = out_options.json ? report(usage("an object is missing"), 0) : 2;
 	} else if (o.force && !o.batch) {
 		status = report(usage("option --force needs -b"), 0);
 	} else if (argc && asks_for_help(argc, argv) && !o.batch) {

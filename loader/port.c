@@ -700,7 +700,7 @@ static int refresh_port(struct state *s, __u32 id, struct port_info *info)
 {
 	struct netdev dev;
 
-	if (info->ifindex && !netdev_get(NULL, info->ifindex, &dev)) {
+	if (info->ifindex && attach_alive(s, id, info) && !netdev_get(NULL, info->ifindex, &dev)) {
 		if (strcmp(info->dev, dev.name)) {
 			memcpy(info->dev, dev.name, sizeof(info->dev));
 			info_put(s, id, info);
@@ -714,7 +714,8 @@ static int refresh_port(struct state *s, __u32 id, struct port_info *info)
 			derive_settings(s, id, info, &dev);
 		return 0;
 	}
-	if (!netdev_get(info->dev, 0, &dev) && !slot_of(s, dev.ifindex, dev.ifindex))
+	if (!netdev_get(info->dev, 0, &dev) &&
+	    (dev.ifindex == info->ifindex || !slot_of(s, dev.ifindex, dev.ifindex)))
 		return refresh_device(s, id, info, &dev, true);
 	return info->ifindex ? refresh_device(s, id, info, NULL, false) : 0;
 }
