@@ -104,7 +104,8 @@ static __always_inline int verdict_tc(struct pkt *p, enum verdict v)
 			stats_reason(p->in_id, p->reason);
 		return uplink && !(p->from_host && p->out) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 	}
-	return uplink ? TC_ACT_UNSPEC : TC_ACT_STOLEN;
+	/* TCX has no TC_ACT_STOLEN: the frame, sent as copies, ends here. */
+	return uplink ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 #endif

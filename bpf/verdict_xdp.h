@@ -17,8 +17,11 @@ static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
 	       (!p->in_policy.offloads || offload_done(p));
 }
 
-/* Gives the frame the wanted tag. Returns 0, -1 without room for it. */
-static __always_inline int xdp_retag(struct xdp_md *ctx, __u32 tag, __u32 want)
+/*
+ * Gives the frame the wanted tag. Returns 0, -1 where it cannot: without room for it, or
+ * (!resize) when its length would change.
+ */
+static __always_inline int xdp_retag(struct xdp_md *ctx, __u32 tag, __u32 want, bool resize)
 {
 	struct {
 		__u32 words[3];
@@ -28,6 +31,8 @@ static __always_inline int xdp_retag(struct xdp_md *ctx, __u32 tag, __u32 want)
 
 	if (tag == want)
 		return 0;
+	if (!resize && !(tag && want))
+		return -1;
 	if (!tag && bpf_xdp_adjust_head(ctx, -VLAN_HLEN))
 		return -1;
 	data = (void *)(long)ctx->data;
@@ -65,7 +70,7 @@ static __always_inline int verdict_xdp_cached(struct pkt *p, const struct cache_
 	return xdp_send(p, c->in_port, c->out_port, p->tag);
 }
 
-static __always_inline int verdict_xdp(struct pkt *p, enum verdict v)
+static __always_inline int verdict_xdp(struct pkt *p, enum verdict v, bool resize)
 {
 	__u32 tag;
 
@@ -74,7 +79,7 @@ static __always_inline int verdict_xdp(struct pkt *p, enum verdict v)
 	if (v == TO_PORT) {
 		if (tag == p->tag)
 			cache_store(p);
-		else if (xdp_retag(p->ctx, p->tag, tag))
+		else if (xdp_retag(p->ctx, p->tag, tag, resize))
 			return XDP_PASS;
 		return xdp_send(p, p->in_id, p->out_id, tag);
 	}

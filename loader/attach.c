@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Programs: loading them, and putting them on devices. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +17,13 @@
 #include "xdp.skel.h"
 
 /* 6.6's bpf.h; the floor's headers are older. */
-#define TCX_INGRESS 46
-#define TCX_EGRESS  47
+#define TCX_INGRESS   46
+#define TCX_EGRESS    47
 
-#define XDP_PROGRAM "xdpctl_xdp"
-#define TC_HANDLE   0x786470 /* of our filter in a clsact qdisc */
-#define TC_PRIORITY 1
+#define XDP_PROGRAM   "xdpctl_xdp"
+#define XDP_EXTENSION "xdpctl_xdp_ext"
+#define TC_HANDLE     0x786470 /* of our filter in a clsact qdisc */
+#define TC_PRIORITY   1
 
 static const char *const map_names[MAP_COUNT] = {
 #define X(id, name) #name,
@@ -169,6 +171,11 @@ static int load_tc(struct state *s, int *gc)
 	return err;
 }
 
+static void xdp_set_frags(struct bpf_program *prog)
+{
+	bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_XDP_HAS_FRAGS);
+}
+
 static int load_xdp(struct state *s)
 {
 	struct xdp_bpf *xdp = xdp_bpf__open();
@@ -176,6 +183,14 @@ static int load_xdp(struct state *s)
 
 	if (!xdp)
 		return fail(errno, "XDP program: cannot be opened: %s", strerror(errno));
+	/*
+	 * A devmap's programs must agree on multi-buffer support, and an extension below
+	 * libxdp's dispatcher has none of its own (the dispatcher has it): kernel/bpf/core.c,
+	 * bpf_prog_map_compatible().
+	 */
+	if (!attach_features()->xdp_dispatcher)
+		xdp_set_frags(xdp->progs.xdpctl_xdp);
+	bpf_program__set_autoload(xdp->progs.xdpctl_xdp_ext, false);
 	err = reuse_maps(s, xdp->obj);
 	if (!err) {
 		err = xdp_bpf__load(xdp);
@@ -352,7 +367,7 @@ static bool is_ours(struct xdp_program *prog)
 {
 	const char *name = prog ? xdp_program__name(prog) : NULL;
 
-	return name && !strcmp(name, XDP_PROGRAM);
+	return name && (!strcmp(name, XDP_PROGRAM) || !strcmp(name, XDP_EXTENSION));
 }
 
 static enum xdp_attach_mode xdp_mode(__u8 mode)
@@ -376,8 +391,10 @@ static struct xdp_program *xdp_program_new(struct state *s, struct xdp_bpf **ske
 	*skel = xdp_bpf__open();
 	if (!*skel || reuse_maps(s, (*skel)->obj))
 		return NULL;
+	bpf_program__set_autoload((*skel)->progs.xdpctl_xdp, false);
+	xdp_set_frags((*skel)->progs.xdpctl_xdp_ext);
 	opts.obj = (*skel)->obj;
-	opts.prog_name = XDP_PROGRAM;
+	opts.prog_name = XDP_EXTENSION;
 	prog = xdp_program__create(&opts);
 	return libxdp_get_error(prog) ? NULL : prog;
 }
@@ -503,9 +520,13 @@ static void device_restore(struct port_info *info, const struct netdev *dev, __u
 	info->changed &= ~which;
 }
 
-static void why(struct port_info *info, const char *reason, const char *kind)
+static void PRINTF(2, 3) why(struct port_info *info, const char *fmt, ...)
 {
-	snprintf(info->why, sizeof(info->why), reason, kind);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(info->why, sizeof(info->why), fmt, ap);
+	va_end(ap);
 }
 
 /* Attaches XDP where the hook setting wants it. */
@@ -515,7 +536,7 @@ static int xdp_choose(struct state *s, struct port_info *info, const struct netd
 	int err;
 
 	if (info->hook == HOOK_TC) {
-		why(info, "hook tc was asked for", kind);
+		why(info, "hook tc was asked for");
 		return 0;
 	}
 	if (info->hook == HOOK_AUTO && info->offloads) {
@@ -525,10 +546,8 @@ static int xdp_choose(struct state *s, struct port_info *info, const struct netd
 	err = xdp_attach(s, dev, MODE_NATIVE);
 	if (!err) {
 		info->xdp_mode = MODE_NATIVE;
-		why(info,
-		    info->hook == HOOK_XDP ? "hook xdp was asked for; %s has native XDP"
-					   : "%s has native XDP, TC takes the rest",
-		    kind);
+		why(info, "%s%s has native XDP, TC takes the rest",
+		    info->hook == HOOK_XDP ? "hook xdp was asked for; " : "", kind);
 		return 0;
 	}
 	if (err == -EBUSY || err == -EEXIST)
@@ -536,7 +555,7 @@ static int xdp_choose(struct state *s, struct port_info *info, const struct netd
 			       ? fail(EBUSY, "%s: another XDP program is there", dev->name)
 			       : (why(info, "another XDP program is on this %s", kind), 0);
 	if (info->hook == HOOK_AUTO) {
-		why(info, "%s has no native XDP", kind);
+		why(info, "%s: no native XDP (%s)", kind, strerror(-err));
 		return 0;
 	}
 	err = xdp_attach(s, dev, MODE_GENERIC);
