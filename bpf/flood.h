@@ -32,7 +32,7 @@ struct flood {
 	__u16 kind;   /* enum flood_kind */
 	__u8 inner_tag;
 	__u8 from_host;
-	__u32 pad;
+	__u32 mark; /* the frame's own */
 };
 
 /* For the loop: the pieces that its body works on. */
@@ -93,7 +93,7 @@ static __always_inline enum reason flood_send(struct __sk_buff *skb, struct floo
 	f->tag = tag;
 	skb->mark = mark;
 	err = bpf_clone_redirect(skb, ifindex, flags);
-	skb->mark = 0;
+	skb->mark = f->mark;
 	if (err)
 		return DROP_COPY_FAILED;
 	f->copies++;
@@ -111,7 +111,7 @@ static __always_inline enum reason flood_copy(struct __sk_buff *skb, struct floo
 		      ?: vlan_egress(id, policy, f->vid, f->inside, f->inner_tag, &tag)
 		      ?: tc_fits(skb, to, f->size)
 		      ?: flood_send(skb, f, tag, READ_ONCE(to->ifindex),
-				    policy.uplink ? MARK_SWITCHED : 0, 0);
+				    policy.uplink ? MARK_SWITCHED : f->mark, 0);
 	if (why == REASON_NONE)
 		stats_tx(id, f->len + (tag ? VLAN_HLEN : 0));
 	else if (why == DROP_COPY_FAILED)
@@ -185,6 +185,7 @@ static __always_inline __u32 flood(struct pkt *p, enum reason *why)
 					   : FLOOD_UNKNOWN,
 		.inner_tag = p->inner_tag,
 		.from_host = p->from_host,
+		.mark = p->ctx->mark,
 	};
 
 	flood_all(p->ctx, &f);

@@ -312,13 +312,6 @@ static int port_del(struct args *a)
 	if (err)
 		return err;
 	err = port_find(s, dev, &id, &info);
-	if (!err && info.uplink) {
-		struct network_info net;
-
-		err = fail(EBUSY,
-			   "dev %s: the uplink of network %s (use network set %s uplink none)", dev,
-			   network_name(s, info.network, &net), net.name);
-	}
 	err = err ?: port_remove(s, id, &info);
 	state_unlock(s);
 	return err;
@@ -451,7 +444,7 @@ static const struct command commands[] = {
 	{"show", port_show, "[dev DEV | network NETWORK]", "Lists ports and their settings."},
 	{"add", port_add, "NETWORK dev DEV [KEY VALUE]...", "Puts a device into a network."},
 	{"set", port_set, "dev DEV KEY VALUE...", "Changes a port under traffic."},
-	{"del", port_del, "dev DEV", "Takes a device out of its network."},
+	{"del", port_del, "dev DEV", "Takes a device out of its network (an uplink, too)."},
 	{},
 };
 

@@ -21,7 +21,8 @@ struct fdb_key {
 };
 _Static_assert(sizeof(struct fdb_key) == 12, "hash key without padding");
 
-enum fdb_state {
+/* Packed, so that bpftool shows the name. */
+enum __attribute__((packed)) fdb_state {
 	FDB_DYNAMIC,
 	FDB_STATIC,
 };
@@ -33,7 +34,7 @@ enum fdb_state {
 struct fdb_entry {
 	__u64 used; /* ns, CLOCK_MONOTONIC: last frame from it, or up to 1.5 s before */
 	__u16 port;
-	__u8 state; /* enum fdb_state */
+	enum fdb_state state;
 	__u8 flags; /* FDB_… */
 	__u32 node; /* its place in the port's queue, 0: static */
 };
