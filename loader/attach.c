@@ -294,7 +294,7 @@ static enum bpf_tc_attach_point tc_point(bool egress)
 }
 
 /* Also replaces the program of a filter that is there. */
-static int clsact_attach(const struct state *s, const struct netdev *dev, bool egress, bool *made)
+static int clsact_attach(const struct state *s, const struct netdev *dev, bool egress)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = dev->ifindex, .attach_point = tc_point(egress));
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
@@ -304,7 +304,6 @@ static int clsact_attach(const struct state *s, const struct netdev *dev, bool e
 
 	if (err && err != -EEXIST)
 		return fail(err, "%s: cannot add a clsact qdisc: %s", dev->name, strerror(-err));
-	*made |= !err;
 	err = bpf_tc_attach(&hook, &opts);
 	return err ? fail(err, "%s: cannot attach by clsact: %s", dev->name, strerror(-err)) : 0;
 }
@@ -328,7 +327,6 @@ static void clsact_drop(const struct netdev *dev)
 
 static int tc_attach(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev)
 {
-	bool made = false;
 	int err;
 
 	if (attach_features()->tcx) {
@@ -337,20 +335,22 @@ static int tc_attach(struct state *s, __u32 id, struct port_info *info, const st
 		return err || !info->uplink ? err : tcx_attach(s, id, dev, true);
 	}
 	info->tc_mode = MODE_CLSACT;
-	err = clsact_attach(s, dev, false, &made);
-	if (!err && info->uplink)
-		err = clsact_attach(s, dev, true, &made);
-	if (made)
+	if (!netdev_has_clsact(dev->ifindex)) {
 		info->changed |= PORT_SET_CLSACT;
-	return err;
+		err = port_remember_changed(s, id, info->changed);
+		if (err)
+			return err;
+	}
+	err = clsact_attach(s, dev, false);
+	return err || !info->uplink ? err : clsact_attach(s, dev, true);
 }
 
+/* info->tc_mode may lag behind what a dead command did: whatever is there goes. */
 static void tc_remove(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev)
 {
-	if (info->tc_mode == MODE_TCX) {
-		tcx_remove(s, id, false);
-		tcx_remove(s, id, true);
-	} else if (info->tc_mode == MODE_CLSACT && dev) {
+	tcx_remove(s, id, false);
+	tcx_remove(s, id, true);
+	if (dev && (info->tc_mode == MODE_CLSACT || !attach_features()->tcx)) {
 		clsact_remove(dev, false);
 		if (info->uplink)
 			clsact_remove(dev, true);
@@ -611,7 +611,6 @@ void attach_remove(struct state *s, __u32 id, struct port_info *info, const stru
 int attach_replace(struct state *s, __u32 id, const struct port_info *info)
 {
 	struct netdev dev;
-	bool made = false;
 	int err = 0;
 
 	if (!info->ifindex || netdev_get(NULL, info->ifindex, &dev))
@@ -619,8 +618,8 @@ int attach_replace(struct state *s, __u32 id, const struct port_info *info)
 	if (info->tc_mode == MODE_TCX)
 		err = tcx_replace(s, id, false) ?: info->uplink ? tcx_replace(s, id, true) : 0;
 	else if (info->tc_mode == MODE_CLSACT)
-		err = clsact_attach(s, &dev, false, &made)
-			      ?: info->uplink ? clsact_attach(s, &dev, true, &made)
+		err = clsact_attach(s, &dev, false)
+			      ?: info->uplink ? clsact_attach(s, &dev, true)
 					      : 0;
 	if (!err && info->xdp_mode) {
 		err = xdp_replace(s, info);

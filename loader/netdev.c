@@ -271,3 +271,32 @@ bool netdev_has_tc_filters(__u32 ifindex)
 	}
 	return n > 0;
 }
+
+struct qdisc_search {
+	__u32 ifindex;
+	bool found;
+};
+
+static int clsact_message(const struct nlmsghdr *nlh, void *data)
+{
+	const struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
+	struct qdisc_search *search = data;
+
+	search->found |=
+		(__u32)tcm->tcm_ifindex == search->ifindex && tcm->tcm_parent == TC_H_CLSACT;
+	return MNL_CB_OK;
+}
+
+bool netdev_has_clsact(__u32 ifindex)
+{
+	struct qdisc_search search = {.ifindex = ifindex};
+	char buf[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct tcmsg *tcm;
+
+	nlh->nlmsg_type = RTM_GETQDISC;
+	nlh->nlmsg_flags = NLM_F_DUMP;
+	tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
+	tcm->tcm_ifindex = ifindex;
+	return !ask(NETLINK_ROUTE, nlh, clsact_message, &search) && search.found;
+}

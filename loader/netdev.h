@@ -46,6 +46,8 @@ int netdev_set_offload(const char *name, enum netdev_offload which, bool on);
  */
 bool netdev_takes_xdp(const struct netdev *d);
 
+/* Whether a device has a clsact qdisc. */
+bool netdev_has_clsact(__u32 ifindex);
 /* Whether anybody has a filter in a device's clsact qdisc. */
 bool netdev_has_tc_filters(__u32 ifindex);
 

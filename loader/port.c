@@ -637,6 +637,26 @@ static int repair_port(struct state *s, __u32 id, struct port_info *info)
 	return err ?: derive_port(s, id, info, here);
 }
 
+/* Guard addresses that a dead command left to a port, or to none. */
+static int repair_guard(struct state *s)
+{
+	struct port_mac key, next;
+	struct port_info info;
+	__u32 id;
+	int err;
+
+	err = bpf_map_get_next_key(s->maps[MAP_PORT_MACS], NULL, &next);
+	while (!err) {
+		key = next;
+		err = bpf_map_get_next_key(s->maps[MAP_PORT_MACS], &key, &next);
+		id = key.port;
+		if (bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info) ||
+		    !own_mac(&info, key.mac))
+			bpf_map_delete_elem(s->maps[MAP_PORT_MACS], &key);
+	}
+	return err == -ENOENT ? 0 : fail(err, "maps: cannot be read: %s", strerror(-err));
+}
+
 static int repair_networks(struct state *s)
 {
 	struct network_list l;
@@ -663,6 +683,7 @@ int port_repair(struct state *s)
 		err = repair_port(s, l.at[i].id, &l.at[i].info);
 	port_list_free(&l);
 	err = err ?: repair_networks(s);
+	err = err ?: repair_guard(s);
 	err = err ?: fdb_foreach(s, drop_strange_own, NULL);
 	state_end(s);
 	return err;
