@@ -270,16 +270,15 @@ static int tcx_replace(const struct state *s, __u32 id, bool egress)
 	return err ? fail(err, "%s: cannot replace the program: %s", path, strerror(-err)) : 0;
 }
 
-bool attach_alive(const struct state *s, __u32 id, const struct port_info *info)
+/* Whether a pinned link is there and on the port's device. */
+static bool tcx_alive(const struct state *s, __u32 id, const struct port_info *info, bool egress)
 {
 	struct bpf_link_info link = {};
 	__u32 len = sizeof(link);
 	char path[128];
 	int fd, err;
 
-	if (info->tc_mode != MODE_TCX)
-		return true;
-	link_path(s, id, false, path, sizeof(path));
+	link_path(s, id, egress, path, sizeof(path));
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return false;
@@ -291,6 +290,21 @@ bool attach_alive(const struct state *s, __u32 id, const struct port_info *info)
 static enum bpf_tc_attach_point tc_point(bool egress)
 {
 	return egress ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+}
+
+static bool clsact_alive(const struct port_info *info, bool egress)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = info->ifindex, .attach_point = tc_point(egress));
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	return !bpf_tc_query(&hook, &opts);
+}
+
+bool attach_alive(const struct state *s, __u32 id, const struct port_info *info)
+{
+	if (info->tc_mode == MODE_TCX)
+		return tcx_alive(s, id, info, false);
+	return info->tc_mode != MODE_CLSACT || clsact_alive(info, false);
 }
 
 /* Also replaces the program of a filter that is there. */
@@ -443,6 +457,25 @@ static void xdp_remove(__u32 ifindex, __u32 keep)
 	xdp_multiprog__close(mp);
 }
 
+/* Which mode our XDP program has on a device, MODE_NONE without one. */
+static __u8 xdp_attached(__u32 ifindex)
+{
+	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(ifindex);
+	struct xdp_program *prog = NULL;
+	__u8 mode = MODE_NONE;
+
+	if (libxdp_get_error(mp))
+		return MODE_NONE;
+	while (!mode &&
+	       (prog = xdp_multiprog__is_legacy(mp) ? prog ? NULL : xdp_multiprog__main_prog(mp)
+						    : xdp_multiprog__next_prog(prog, mp)))
+		if (is_ours(prog))
+			mode = xdp_multiprog__attach_mode(mp) == XDP_MODE_SKB ? MODE_GENERIC
+									      : MODE_NATIVE;
+	xdp_multiprog__close(mp);
+	return mode;
+}
+
 static int xdp_replace(struct state *s, const struct port_info *info)
 {
 	__u32 flags = info->xdp_mode == MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
@@ -574,7 +607,7 @@ int attach_port(struct state *s, __u32 id, struct port_info *info, const struct 
 
 	info->offloads = netdev_is_virtual_port(dev);
 	xdp = info->hook == HOOK_XDP || (info->hook == HOOK_AUTO && !info->offloads);
-	if (old.xdp_mode) {
+	if (xdp_attached(dev->ifindex)) { /* also one that was kept while the device was away */
 		xdp_remove(dev->ifindex, 0);
 		info->xdp_mode = MODE_NONE;
 	}
@@ -606,6 +639,26 @@ void attach_remove(struct state *s, __u32 id, struct port_info *info, const stru
 	tc_remove(s, id, info, dev);
 	device_restore(info, dev, 0xff);
 	info->changed = 0;
+}
+
+int attach_repair(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev)
+{
+	int err = 0;
+
+	if (!attach_features()->tcx) {
+		err = tc_attach(s, id, info, dev); /* replaces in place */
+	} else {
+		info->tc_mode = MODE_TCX;
+		for (int egress = 0; egress <= info->uplink && !err; egress++)
+			if (!tcx_alive(s, id, info, egress))
+				err = tcx_attach(s, id, dev, egress);
+	}
+	if (err || xdp_attached(dev->ifindex) == info->xdp_mode)
+		return err;
+	xdp_remove(dev->ifindex, 0);
+	if (info->xdp_mode)
+		err = xdp_attach(s, dev, info->xdp_mode);
+	return err ? fail(err, "%s: cannot attach XDP: %s", dev->name, strerror(-err)) : 0;
 }
 
 int attach_replace(struct state *s, __u32 id, const struct port_info *info)

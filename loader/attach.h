@@ -36,6 +36,11 @@ int attach_start_gc(int gc);
 int attach_port(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev);
 /* Undoes it. A device that is gone (dev NULL) only loses its pins. */
 void attach_remove(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev);
+/*
+ * After a command died: makes what is attached agree with what info remembers. Programs that
+ * are where they should be stay.
+ */
+int attach_repair(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev);
 /* Whether a port's TC programs are still on its device: they die with a device, also when
  * a new one gets its name and index. */
 bool attach_alive(const struct state *s, __u32 id, const struct port_info *info);

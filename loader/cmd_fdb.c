@@ -115,7 +115,9 @@ static int fdb_add(struct args *a)
 	err = port_find(s, f.dev, &id, &port) ?: entry_vlan(&port, &f, &key.vlan);
 	if (!err) {
 		key.network = port.network;
+		state_begin(s);
 		err = fdb_add_static(s, &key, id, 0);
+		state_end(s);
 		if (err == -EEXIST)
 			fail(err, "fdb: %s vlan %u: a static entry exists already", text, key.vlan);
 		else if (err == -ENOSPC)
@@ -176,8 +178,14 @@ static int fdb_del(struct args *a)
 		err = fail(EINVAL,
 			   "fdb: %s: is in several VLANs or networks: vlan or network is needed",
 			   text);
-	else if (!err && (!found.n || fdb_remove(s, &found.key)))
+	else if (!err && !found.n)
 		err = fail(ENOENT, "fdb: %s: no such entry", text);
+	if (!err) {
+		state_begin(s);
+		if (fdb_remove(s, &found.key))
+			err = fail(ENOENT, "fdb: %s: no such entry", text);
+		state_end(s);
+	}
 	state_unlock(s);
 	return err;
 }
@@ -200,8 +208,11 @@ static int fdb_flush(struct args *a)
 	if (err)
 		return err;
 	err = find_filter(s, &f);
-	if (!err && state_exists(s))
+	if (!err && state_exists(s)) {
+		state_begin(s);
 		err = fdb_foreach(s, flush_one, &f);
+		state_end(s);
+	}
 	state_unlock(s);
 	return err;
 }

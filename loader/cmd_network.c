@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <bpf/bpf.h>
 #include "cmd.h"
 #include "fdb.h"
 #include "port.h"
@@ -83,12 +84,12 @@ static int parse_words(struct args *a, struct wanted *w, bool add)
 	return err;
 }
 
-static int add_uplink(struct state *s, __u32 id, const char *dev)
+static int add_uplink(struct state *s, __u32 id, const char *dev, __u32 *port_id)
 {
 	struct port_info port;
 
 	port_defaults(&port, dev, id, true);
-	return port_create(s, &port);
+	return port_create(s, &port, port_id);
 }
 
 static int network_add(struct args *a)
@@ -126,7 +127,7 @@ static int network_add(struct args *a)
 	state_begin(s);
 	err = network_create(s, &info, &id);
 	if (!err && w.uplink)
-		err = add_uplink(s, id, w.uplink);
+		err = add_uplink(s, id, w.uplink, &info.uplink);
 	if (!err) {
 		info.state = NETWORK_ACTIVE;
 		err = network_apply(s, id, &info);
@@ -148,32 +149,30 @@ out:
 	return err;
 }
 
-/* Changes the uplink: the new one must be there before the old one goes. */
-static int set_uplink(struct state *s, __u32 id, const char *dev)
+/*
+ * Changes a network's uplink to dev (NULL: none) and its settings to *info. The new uplink is
+ * a port before the network names it, the old one until it no longer does: whichever the
+ * network names is the true one.
+ */
+static int change_uplink(struct state *s, __u32 id, struct network_info *info, const char *dev)
 {
-	__u32 old = s->networks[id].uplink, port_id;
-	struct port_info info, there;
+	struct port_info old_port;
+	__u32 old = info->uplink;
 	int err = 0;
 
-	if (old && !port_find(s, port_name(s, old, &info), &port_id, &info) && dev &&
-	    !strcmp(info.dev, dev))
-		return 0;
-	if (dev && !port_find(s, dev, &port_id, &there))
-		return fail(EEXIST, "dev %s: already a port", dev);
-	if (old)
-		err = port_remove(s, old, &info);
-	if (!err && dev) {
-		err = add_uplink(s, id, dev);
-		if (err && old) {
-			char why[512];
-
-			snprintf(why, sizeof(why), "%s", err_message());
-			info.state = 0;
-			info.changed = 0;
-			info.xdp_mode = info.tc_mode = MODE_NONE;
-			port_create(s, &info);
-			fail(err, "%s", why);
-		}
+	if (old && dev && !strcmp(port_name(s, old, &old_port), dev))
+		return network_apply(s, id, info);
+	info->uplink = 0;
+	if (dev)
+		err = add_uplink(s, id, dev, &info->uplink);
+	err = err ?: network_apply(s, id, info);
+	if (err) {
+		if (info->uplink)
+			port_undo(s, info->uplink);
+		if (old)
+			port_derive(s, old);
+	} else if (old && !bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &old, &old_port)) {
+		err = port_remove(s, old, &old_port);
 	}
 	return err;
 }
@@ -199,13 +198,12 @@ static int network_set(struct args *a)
 			   w.uplink);
 	if (!err) {
 		state_begin(s);
-		if (w.uplink_given)
-			err = set_uplink(s, id, w.uplink);
 		if (w.ageing_given)
 			info.ageing = w.ageing;
 		if (w.fdb_max_given)
 			info.fdb_max = w.fdb_max;
-		err = err ?: network_apply(s, id, &info);
+		err = w.uplink_given ? change_uplink(s, id, &info, w.uplink)
+				     : network_apply(s, id, &info);
 		state_end(s);
 	}
 	state_unlock(s);

@@ -264,7 +264,7 @@ static int port_add(struct args *a)
 		return err;
 	err = network_find(s, network, &id, &net);
 	info.network = id;
-	err = err ?: port_create(s, &info);
+	err = err ?: port_create(s, &info, &id);
 	state_unlock(s);
 	return err;
 }
@@ -312,6 +312,13 @@ static int port_del(struct args *a)
 	if (err)
 		return err;
 	err = port_find(s, dev, &id, &info);
+	if (!err && info.uplink) {
+		struct network_info net;
+
+		err = fail(EBUSY,
+			   "dev %s: the uplink of network %s (use network set %s uplink none)", dev,
+			   network_name(s, info.network, &net), net.name);
+	}
 	err = err ?: port_remove(s, id, &info);
 	state_unlock(s);
 	return err;
@@ -444,7 +451,7 @@ static const struct command commands[] = {
 	{"show", port_show, "[dev DEV | network NETWORK]", "Lists ports and their settings."},
 	{"add", port_add, "NETWORK dev DEV [KEY VALUE]...", "Puts a device into a network."},
 	{"set", port_set, "dev DEV KEY VALUE...", "Changes a port under traffic."},
-	{"del", port_del, "dev DEV", "Takes a device out of its network (an uplink, too)."},
+	{"del", port_del, "dev DEV", "Takes a device out of its network (an uplink: network set)."},
 	{},
 };
 

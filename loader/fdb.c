@@ -107,6 +107,68 @@ int fdb_remove_port(struct state *s, __u32 port)
 	return fdb_foreach(s, remove_of_port, &port);
 }
 
+struct tally {
+	__u32 learned[NETWORK_MAX + 1], fixed[NETWORK_MAX + 1], port[PORT_MAX + 1];
+};
+
+static int tally_one(struct state *s, const struct fdb_key *key, const struct fdb_entry *e,
+		     void *data)
+{
+	struct tally *t = data;
+
+	if (key->network > NETWORK_MAX || e->port > PORT_MAX)
+		return 0;
+	if (e->state == FDB_STATIC) {
+		t->fixed[key->network]++;
+	} else {
+		t->learned[key->network]++;
+		t->port[e->port]++;
+	}
+	return 0;
+}
+
+static void tally_apply(struct state *s, const struct tally *t)
+{
+	for (int i = 0; i <= NETWORK_MAX; i++) {
+		if (s->networks[i].fixed != t->fixed[i])
+			__atomic_store_n(&s->networks[i].fixed, t->fixed[i], __ATOMIC_RELAXED);
+		if (s->networks[i].learned != t->learned[i])
+			__atomic_store_n(&s->networks[i].learned, t->learned[i], __ATOMIC_RELAXED);
+	}
+	for (int i = 0; i <= PORT_MAX; i++)
+		if (s->ports[i].learned != t->port[i])
+			__atomic_store_n(&s->ports[i].learned, t->port[i], __ATOMIC_RELAXED);
+}
+
+static __u64 learned_now(const struct state *s)
+{
+	__u64 n = 0;
+
+	for (int i = 0; i <= NETWORK_MAX; i++)
+		n += s->networks[i].learned;
+	return n;
+}
+
+int fdb_recount(struct state *s)
+{
+	struct tally *t = malloc(sizeof(*t));
+	int err = t ? 0 : fail(ENOMEM, "fdb: out of memory");
+	__u64 before;
+
+	/* The data path learns meanwhile: a count during which it did not is the right one. */
+	for (int tries = 0; tries < 8 && !err; tries++) {
+		memset(t, 0, sizeof(*t));
+		before = learned_now(s);
+		err = fdb_foreach(s, tally_one, t);
+		if (!err && learned_now(s) == before)
+			break;
+	}
+	if (!err)
+		tally_apply(s, t);
+	free(t);
+	return err;
+}
+
 static __u64 now(void)
 {
 	struct timespec ts;

@@ -20,6 +20,8 @@ int fdb_add_static(struct state *s, const struct fdb_key *key, __u32 port, __u8 
 int fdb_remove_learned(struct state *s, __u32 port);
 /* Removes all entries of a port. */
 int fdb_remove_port(struct state *s, __u32 port);
+/* Makes the counts of entries right again, after a command died in between. */
+int fdb_recount(struct state *s);
 /* Seconds since an entry was used; 0 for a static one. */
 __u32 fdb_age(const struct fdb_entry *e);
 bool fdb_is_expired(struct state *s, const struct fdb_key *key, const struct fdb_entry *e);

@@ -162,7 +162,11 @@ static int report(int err, unsigned int line)
 								  JSON_C_TO_STRING_NOSLASHESCAPE));
 		json_object_put(o);
 	} else {
-		fprintf(stderr, "xdpctl: %s%s\n", where, message);
+		snprintf(text, sizeof(text), "%s", message);
+		for (char *c = text; *c; c++) /* a word may hold anything: this is one line */
+			if ((unsigned char)*c < ' ' || *c == 0x7f)
+				*c = '?';
+		fprintf(stderr, "xdpctl: %s%s\n", where, text);
 	}
 	err_clear();
 	return err == -EUSAGE ? 2 : 1;

@@ -467,7 +467,7 @@ static void derive_nothing(struct state *s, __u32 id, const struct port_info *in
 	if (info->network <= NETWORK_MAX) {
 		member_remove(s, info->network, id);
 		vlan_awareness(s, info->network);
-		if (info->uplink) {
+		if (s->networks[info->network].uplink == id) {
 			PUT(s->networks[info->network].uplink, 0);
 			PUT(s->networks[info->network].host_mac_raw, 0);
 		}
@@ -495,9 +495,20 @@ static int derive_port(struct state *s, __u32 id, const struct port_info *info,
 	return dev ? slot_publish(s, dev->ifindex, id) : 0;
 }
 
+int port_derive(struct state *s, __u32 id)
+{
+	struct port_info info;
+	struct netdev dev;
+
+	if (bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info))
+		return -ENOENT;
+	return derive_port(s, id, &info,
+			   info.ifindex && !netdev_get(NULL, info.ifindex, &dev) ? &dev : NULL);
+}
+
 /* ---- adding, changing, removing ---- */
 
-int port_create(struct state *s, struct port_info *info)
+int port_create(struct state *s, struct port_info *info, __u32 *out)
 {
 	struct netdev dev;
 	__u32 id;
@@ -525,18 +536,23 @@ int port_create(struct state *s, struct port_info *info)
 		info->state = PORT_ACTIVE;
 		err = info_put(s, id, info);
 	}
-	if (err) {
-		struct port_info gone = *info;
-
-		attach_remove(s, id, &gone, &dev);
-		each_own(info, NULL, own_remove, s, id);
-		derive_nothing(s, id, info);
-		fdb_remove_port(s, id);
-		bpf_map_delete_elem(s->maps[MAP_PORT_DROPS], &id);
-		bpf_map_delete_elem(s->maps[MAP_PORT_INFO], &id);
-	}
+	if (err)
+		port_undo(s, id);
+	else
+		*out = id;
 	state_end(s);
 	return err;
+}
+
+void port_undo(struct state *s, __u32 id)
+{
+	struct port_info info;
+	char why[512];
+
+	snprintf(why, sizeof(why), "%s", err_message());
+	if (!bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info))
+		port_remove(s, id, &info);
+	fail(EIO, "%s", why);
 }
 
 int port_change(struct state *s, __u32 id, const struct port_info *old, struct port_info *new)
@@ -621,19 +637,19 @@ static int drop_strange_own(struct state *s, const struct fdb_key *key, const st
 
 static int repair_port(struct state *s, __u32 id, struct port_info *info)
 {
-	struct netdev dev,
-		*here = info->ifindex && !netdev_get(NULL, info->ifindex, &dev) ? &dev : NULL;
+	struct netdev dev, *here = NULL;
+	struct network_info net;
 	int err;
 
-	if (info->state != PORT_ACTIVE)
+	if (info->state != PORT_ACTIVE ||
+	    bpf_map_lookup_elem(s->maps[MAP_NETWORK_INFO], &info->network, &net) ||
+	    (info->uplink && net.state == NETWORK_ACTIVE && net.uplink != id))
 		return port_remove(s, id, info);
+	if (info->ifindex && !netdev_get(NULL, info->ifindex, &dev))
+		here = &dev;
 	err = own_guard(s, id, NULL, info) ?: each_own(info, NULL, own_add, s, id);
-	if (!err && here) {
-		/* What a dead command attached is not remembered: all of it anew. */
-		info->tc_mode = MODE_NONE;
-		info->xdp_mode = info->xdp_mode ?: MODE_NATIVE;
-		err = attach_port(s, id, info, here) ?: info_put(s, id, info);
-	}
+	if (!err && here)
+		err = attach_repair(s, id, info, here) ?: info_put(s, id, info);
 	return err ?: derive_port(s, id, info, here);
 }
 
@@ -685,6 +701,7 @@ int port_repair(struct state *s)
 	err = err ?: repair_networks(s);
 	err = err ?: repair_guard(s);
 	err = err ?: fdb_foreach(s, drop_strange_own, NULL);
+	err = err ?: fdb_recount(s);
 	state_end(s);
 	return err;
 }
@@ -717,15 +734,29 @@ static int refresh_device(struct state *s, __u32 id, struct port_info *info, str
 	return 0;
 }
 
+/* A port goes by its device's name; a missing port of that name can no longer come back. */
+static void rename_port(struct state *s, __u32 id, struct port_info *info, const char *name)
+{
+	struct port_info other;
+	__u32 other_id;
+
+	if (!port_find(s, name, &other_id, &other) && !other.ifindex) {
+		warn("dev %s: the missing port of that name is given up, dev %s bears it now", name,
+		     info->dev);
+		port_remove(s, other_id, &other);
+	}
+	err_clear();
+	memcpy(info->dev, name, sizeof(info->dev));
+	info_put(s, id, info);
+}
+
 static int refresh_port(struct state *s, __u32 id, struct port_info *info)
 {
 	struct netdev dev;
 
 	if (info->ifindex && attach_alive(s, id, info) && !netdev_get(NULL, info->ifindex, &dev)) {
-		if (strcmp(info->dev, dev.name)) {
-			memcpy(info->dev, dev.name, sizeof(info->dev));
-			info_put(s, id, info);
-		}
+		if (strcmp(info->dev, dev.name))
+			rename_port(s, id, info, dev.name);
 		if (s->ports[id].frame_max != dev.mtu + 14) {
 			PUT(s->ports[id].frame_max, dev.mtu + 14);
 			state_void_cache(s);

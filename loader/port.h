@@ -41,10 +41,14 @@ const char *port_name(struct state *s, __u32 id, struct port_info *buf);
 
 /* The settings of a new port. */
 void port_defaults(struct port_info *info, const char *dev, __u32 network, bool uplink);
-/* Adds a port with the settings of *info to its network. All or nothing. */
-int port_create(struct state *s, struct port_info *info);
+/* Adds a port with the settings of *info to its network; *id: its id. All or nothing. */
+int port_create(struct state *s, struct port_info *info, __u32 *id);
 /* Changes a port's settings from *old to *new. All or nothing. */
 int port_change(struct state *s, __u32 id, const struct port_info *old, struct port_info *new);
+/* Removes what port_create() made, keeping the message of the error that asks for it. */
+void port_undo(struct state *s, __u32 id);
+/* Writes again what the data path reads of a port. */
+int port_derive(struct state *s, __u32 id);
 /* Removes a port; its device may be gone. */
 int port_remove(struct state *s, __u32 id, struct port_info *info);
 /* Notes what is about to be changed at a port's device (PORT_SET_…). */

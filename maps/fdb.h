@@ -21,7 +21,7 @@ struct fdb_key {
 };
 _Static_assert(sizeof(struct fdb_key) == 12, "hash key without padding");
 
-/* Packed, so that bpftool shows the name. */
+/* One octet: bpftool shows an enum's value by name. */
 enum __attribute__((packed)) fdb_state {
 	FDB_DYNAMIC,
 	FDB_STATIC,

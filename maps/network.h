@@ -49,7 +49,9 @@ struct network_info {
 	__u32 ageing; /* s */
 	__u32 fdb_max;
 	__u32 order;
+	__u32 uplink; /* port id, 0: none; what says which of two is the uplink in a change */
+	__u32 pad2;
 };
-_Static_assert(sizeof(struct network_info) == 48, "no hidden padding");
+_Static_assert(sizeof(struct network_info) == 56, "no hidden padding");
 
 #endif
