@@ -68,7 +68,7 @@ __noinline __u32 fdb_node_alloc(void)
 		if (idx && pool->free == idx) {
 			pool->free = n->next;
 			got = true;
-		} else if (!idx && !pool->free && pool->fresh < FDB_MAX - 1) {
+		} else if (!idx && !pool->free && pool->fresh < FDB_LEARNED_MAX) {
 			idx = ++pool->fresh;
 			got = true;
 		}
@@ -152,34 +152,42 @@ static __always_inline void fdb_count(struct port *port, struct network *net, __
 	__sync_fetch_and_add(&net->learned, by);
 }
 
-/* Removes a learned address. Returns 0, -1 when somebody else did. */
-static __always_inline int fdb_forget(const struct fdb_key *key, __u32 port_id)
+/*
+ * Removes a learned address. Who gets the node's number out of the entry does it, and counts
+ * it. Returns 0, -1 when that was somebody else.
+ */
+static __always_inline int fdb_forget(const struct fdb_key *key, struct fdb_entry *e)
 {
-	__u32 network = key->network;
+	__u32 network = key->network, port_id = e->port, idx = READ_ONCE(e->node);
 	struct port *port = bpf_map_lookup_elem(&ports, &port_id);
 	struct network *net = bpf_map_lookup_elem(&networks, &network);
 
-	if (!port || !net || bpf_map_delete_elem(&fdb, key))
+	if (!port || !net || !idx || __sync_val_compare_and_swap(&e->node, idx, 0) != idx)
 		return -1;
+	bpf_map_delete_elem(&fdb, key);
 	cache_void();
 	fdb_count(port, net, -1);
 	return 0;
 }
 
+/* Why a port's oldest address is looked at. */
+enum fdb_why {
+	FDB_AGEING, /* goes if it is expired; looked at once in a quarter of the ageing time */
+	FDB_LIMIT, /* the port is at its limit: goes if it is expired, and is the only one looked at
+		    */
+	FDB_FULL,  /* the network or table is full: goes unless it was used since the last look */
+};
+
 enum fdb_look {
 	FDB_LOOK_EMPTY, /* nothing queued */
-	FDB_LOOK_YOUNG, /* the oldest was looked at lately */
+	FDB_LOOK_YOUNG, /* the oldest stays where it is, and so do all behind it */
 	FDB_LOOK_KEPT,	/* the oldest is in use: it went to the tail */
 	FDB_LOOK_STALE, /* a node without an address was freed */
 	FDB_LOOK_GONE,	/* the oldest address was removed */
 };
 
-/*
- * Looks at the oldest node of a port's queue and frees it where it can go: its
- * address is gone or expired, or (evict) was not used since it was queued. Without
- * evict, a node is looked at a quarter of the ageing time after the last look.
- */
-__noinline int fdb_look(__u32 port_id, bool evict, __u64 now)
+/* Looks at the oldest node of a port's queue and frees it if it can go. */
+__noinline int fdb_look(__u32 port_id, __u32 why, __u64 now)
 {
 	struct port *port = bpf_map_lookup_elem(&ports, &port_id);
 	struct fdb_queue *q = bpf_map_lookup_elem(&fdb_queues, &port_id);
@@ -193,13 +201,15 @@ __noinline int fdb_look(__u32 port_id, bool evict, __u64 now)
 
 	if (!idx || !n || !net)
 		return FDB_LOOK_EMPTY;
-	if (!evict && network && now_s - n->stamp < 1 + net->ageing / 4000000000ULL)
+	if (why == FDB_AGEING && network && now_s - n->stamp < 1 + net->ageing / 4000000000ULL)
 		return FDB_LOOK_YOUNG;
 	__builtin_memcpy(&key, n, 8);
 	key.network = network;
 	e = bpf_map_lookup_elem(&fdb, &key);
 	in_use = e && e->node == idx && !fdb_expired(e, net->ageing, now) &&
-		 (!evict || e->used / 1000000000 > n->stamp);
+		 (why != FDB_FULL || e->used / 1000000000 > n->stamp);
+	if (in_use && why == FDB_LIMIT)
+		return FDB_LOOK_YOUNG;
 	if (fdb_queue_pop(port_id, idx))
 		return FDB_LOOK_KEPT;
 	if (in_use) {
@@ -207,7 +217,7 @@ __noinline int fdb_look(__u32 port_id, bool evict, __u64 now)
 		if (!fdb_queue_push(port_id, idx))
 			return FDB_LOOK_KEPT;
 	}
-	if (e && e->node == idx && !fdb_forget(&key, port_id)) {
+	if (e && e->node == idx && !fdb_forget(&key, e)) {
 		fdb_node_free(idx);
 		return FDB_LOOK_GONE;
 	}
@@ -215,11 +225,11 @@ __noinline int fdb_look(__u32 port_id, bool evict, __u64 now)
 	return FDB_LOOK_STALE;
 }
 
-/* Frees at least one learned address of a port. Returns 0, -1 when there is none to free. */
-__noinline int fdb_make_room(__u32 port, bool evict, __u64 now)
+/* Frees a learned address of a port. Returns 0, -1 when there is none to free. */
+__noinline int fdb_make_room(__u32 port, __u32 why, __u64 now)
 {
 	for (int i = 0; i < FDB_SCAN; i++) {
-		int r = fdb_look(port, evict, now);
+		int r = fdb_look(port, why, now);
 
 		if (r == FDB_LOOK_GONE)
 			return 0;
@@ -229,75 +239,124 @@ __noinline int fdb_make_room(__u32 port, bool evict, __u64 now)
 	return -1;
 }
 
-/*
- * In a full network the port with the most learned addresses gives up its oldest, so
- * that a port that floods addresses can only push out its own.
- */
-__noinline int fdb_evict(__u32 network, __u32 port_id, __u64 now)
+/* Notes a port that has more learned addresses than any other of its network, or of all. */
+__noinline int fdb_weigh(__u32 port_id)
 {
-	struct network *net = bpf_map_lookup_elem(&networks, &network);
-	__u32 victim = net ? READ_ONCE(net->heaviest) : 0;
+	__u32 zero = 0, network, heavy_id;
+	struct port *port = bpf_map_lookup_elem(&ports, &port_id), *heavy;
+	struct fdb_pool *pool = bpf_map_lookup_elem(&fdb_pool, &zero);
+	struct network *net;
+
+	if (!port || !pool)
+		return 0;
+	network = port_policy(port).network;
+	net = bpf_map_lookup_elem(&networks, &network);
+	if (!net)
+		return 0;
+	heavy_id = READ_ONCE(net->heaviest);
+	heavy = bpf_map_lookup_elem(&ports, &heavy_id);
+	if (!heavy || port_policy(heavy).network != network || port->learned > heavy->learned)
+		WRITE_ONCE(net->heaviest, port_id);
+	heavy_id = READ_ONCE(pool->heaviest);
+	heavy = bpf_map_lookup_elem(&ports, &heavy_id);
+	if (!heavy || port->learned > heavy->learned)
+		WRITE_ONCE(pool->heaviest, port_id);
+	return 0;
+}
+
+/*
+ * In a full network or table the port with the most learned addresses gives up its oldest:
+ * a port that floods addresses can only push out its own. heaviest: that port, as far as known.
+ */
+__noinline int fdb_evict(__u32 heaviest, __u32 port_id, __u64 now)
+{
 	struct port *in = bpf_map_lookup_elem(&ports, &port_id);
-	struct port *heavy = bpf_map_lookup_elem(&ports, &victim);
+	struct port *heavy = bpf_map_lookup_elem(&ports, &heaviest);
+	__u32 victim = port_id;
 
 	if (!in || !heavy)
 		return -1;
-	if (port_policy(heavy).network != network || heavy->learned <= in->learned)
-		victim = port_id;
-	if (fdb_make_room(victim, true, now))
+	if (heavy->learned > in->learned)
+		victim = heaviest;
+	if (fdb_make_room(victim, FDB_FULL, now))
 		return -1;
 	stats_reason(victim, NOTE_FDB_EVICTED);
 	return 0;
+}
+
+/* Keeps to a port's limit. Returns 0, -1 when it may not learn one more. */
+static __always_inline int fdb_port_room(__u32 port_id, struct port *port, __u64 now)
+{
+	if (!port->fdb_max || port->learned < port->fdb_max)
+		return 0;
+	return fdb_make_room(port_id, FDB_LIMIT, now);
+}
+
+/* Keeps to a network's limit. Returns 0, -1 when it may not learn one more. */
+static __always_inline int fdb_network_room(__u32 port_id, __u32 network, struct network *net,
+					    __u64 now)
+{
+	__u32 heaviest = READ_ONCE(net->heaviest);
+	struct port *heavy = bpf_map_lookup_elem(&ports, &heaviest);
+
+	if (!net->fdb_max || net->learned < net->fdb_max)
+		return 0;
+	if (!heavy || port_policy(heavy).network != network)
+		heaviest = port_id;
+	if (net->learned > net->fdb_max) /* the limit was lowered */
+		fdb_evict(heaviest, port_id, now);
+	return fdb_evict(heaviest, port_id, now);
+}
+
+static __always_inline __u32 fdb_node_get(__u32 port_id, __u64 now)
+{
+	__u32 idx = fdb_node_alloc(), zero = 0;
+	struct fdb_pool *pool;
+
+	if (idx)
+		return idx;
+	pool = bpf_map_lookup_elem(&fdb_pool, &zero);
+	if (!pool || fdb_evict(READ_ONCE(pool->heaviest), port_id, now))
+		return 0;
+	return fdb_node_alloc();
 }
 
 struct fdb_new {
 	struct fdb_key key;
 	__u32 port;
 	__u64 now;
-	__u32 flags; /* FDB_LOCAL, FDB_STICKY */
+	__u32 flags; /* FDB_LOCAL */
 	__u32 pad;
 };
 
-static __always_inline int fdb_insert(const struct fdb_new *new)
+/* Returns 0, -1 when there is no room. */
+static __always_inline int fdb_insert(const struct fdb_new *new, struct port *port,
+				      struct network *net)
 {
-	__u32 port_id = new->port, network = new->key.network, heavy_id, idx;
-	struct port *port = bpf_map_lookup_elem(&ports, &port_id), *heavy;
-	struct network *net = bpf_map_lookup_elem(&networks, &network);
-	struct fdb_entry e = {.used = new->now, .port = port_id, .flags = new->flags};
+	struct fdb_entry e = {.used = new->now, .port = new->port, .flags = new->flags}, *there;
 	struct fdb_key key = new->key; /* 6.1: a key may not be in a caller's memory */
-	struct fdb_node *n;
+	__u32 idx = fdb_node_get(new->port, new->now);
+	struct fdb_node *n = bpf_map_lookup_elem(&fdb_nodes, &idx);
 
-	if (!port || !net)
-		return -1;
-	if (port->fdb_max && port->learned >= port->fdb_max &&
-	    fdb_make_room(port_id, false, new->now))
-		return -1;
-	if (net->fdb_max && net->learned >= net->fdb_max && fdb_evict(network, port_id, new->now))
-		return -1;
-	idx = fdb_node_alloc();
-	if (!idx && !fdb_evict(network, port_id, new->now))
-		idx = fdb_node_alloc();
-	n = bpf_map_lookup_elem(&fdb_nodes, &idx);
 	if (!idx || !n)
 		return -1;
 	__builtin_memcpy(n, &key, 8);
 	n->stamp = new->now / 1000000000;
 	e.node = idx;
 	fdb_count(port, net, 1);
-	if (bpf_map_update_elem(&fdb, &key, &e, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&fdb, &key, &e, BPF_NOEXIST)) { /* another CPU was faster */
 		fdb_count(port, net, -1);
 		fdb_node_free(idx);
-		return -1;
+		return 0;
 	}
-	if (fdb_queue_push(port_id, idx)) {
-		fdb_forget(&key, port_id);
+	if (fdb_queue_push(new->port, idx)) {
+		there = bpf_map_lookup_elem(&fdb, &key);
+		if (there && there->node == idx)
+			fdb_forget(&key, there);
 		fdb_node_free(idx);
 		return -1;
 	}
-	heavy_id = net->heaviest;
-	heavy = bpf_map_lookup_elem(&ports, &heavy_id);
-	if (!heavy || port_policy(heavy).network != network || port->learned > heavy->learned)
-		WRITE_ONCE(net->heaviest, port_id);
+	fdb_weigh(new->port);
 	return 0;
 }
 
@@ -305,25 +364,50 @@ static __always_inline int fdb_insert(const struct fdb_new *new)
 __noinline int fdb_learn_new(const struct fdb_new *new)
 {
 	struct fdb_entry *e;
+	struct network *net;
 	struct fdb_key key;
+	struct port *port;
+	__u32 port_id, network;
+	bool moved = false;
 
 	if (!new)
 		return -1;
 	key = new->key;
+	port_id = new->port;
+	network = key.network;
+	port = bpf_map_lookup_elem(&ports, &port_id);
+	net = bpf_map_lookup_elem(&networks, &network);
 	e = bpf_map_lookup_elem(&fdb, &key);
-	if (e && e->state != FDB_DYNAMIC)
+	if (!port || !net || (e && e->state != FDB_DYNAMIC))
 		return 0;
+	/* Room first: a port at its limit takes no address away from another. */
+	if (fdb_port_room(port_id, port, new->now))
+		goto refused;
+	e = bpf_map_lookup_elem(&fdb, &key);
 	if (e) {
-		bool moved = e->port != new->port;
-
-		if (fdb_forget(&key, e->port))
+		moved = e->port != port_id;
+		if (fdb_forget(&key, e))
 			return 0;
-		if (moved)
-			stats_reason(new->port, NOTE_FDB_MOVED);
+	} else if (fdb_network_room(port_id, network, net, new->now)) {
+		goto refused;
 	}
-	if (fdb_insert(new))
-		stats_reason(new->port, NOTE_FDB_REFUSED);
+	if (fdb_insert(new, port, net))
+		goto refused;
+	if (moved)
+		stats_reason(port_id, NOTE_FDB_MOVED);
 	return 0;
+refused:
+	stats_reason(port_id, NOTE_FDB_REFUSED);
+	return 0;
+}
+
+/* Whether an address may leave the port that it was learned on. */
+static __always_inline bool fdb_may_move(const struct pkt *p, const struct fdb_entry *e)
+{
+	__u32 id = e->port;
+	struct port *from = bpf_map_lookup_elem(&ports, &id);
+
+	return e->state == FDB_DYNAMIC && (id == p->in_id || !from || !port_policy(from).sticky);
 }
 
 /* Stage learn (802.1Q, 8.7): the source address is behind the port it came from. */
@@ -336,20 +420,18 @@ static __always_inline void fdb_learn(struct pkt *p)
 	if (!p->in_policy.learning || p->src == p->net->host_mac_raw || !p->src || (p->src & 1))
 		return;
 	e = fdb_lookup(p, p->src);
-	if (e) {
-		if (e->port == p->in_id && (e->flags & FDB_LOCAL) == flags) {
-			if (p->now - e->used >= FDB_TOUCH && e->state == FDB_DYNAMIC)
-				WRITE_ONCE(e->used, p->now);
-			return;
-		}
-		if (e->state == FDB_STATIC || (e->flags & FDB_STICKY))
-			return;
+	if (e && e->port == p->in_id && (e->flags & FDB_LOCAL) == flags) {
+		if (p->now - e->used >= FDB_TOUCH && e->state == FDB_DYNAMIC)
+			WRITE_ONCE(e->used, p->now);
+		return;
 	}
+	if (e && !fdb_may_move(p, e))
+		return;
 	__builtin_memset(&new, 0, sizeof(new));
 	fdb_key_set(&new.key, p->in_policy.network, p->src, p->vid);
 	new.port = p->in_id;
 	new.now = p->now;
-	new.flags = flags | (p->in_policy.sticky ? FDB_STICKY : 0);
+	new.flags = flags;
 	fdb_learn_new(&new);
 }
 

@@ -21,10 +21,11 @@ struct fdb_gc_round {
 
 static long fdb_gc_step(__u32 i, struct fdb_gc_round *round)
 {
-	int r = fdb_look(round->gc->port, false, round->now);
+	int r = fdb_look(round->gc->port, FDB_AGEING, round->now);
 
 	if (r != FDB_LOOK_EMPTY && r != FDB_LOOK_YOUNG)
 		return 0;
+	fdb_weigh(round->gc->port);
 	if (++round->gc->port <= PORT_MAX)
 		return 0;
 	round->gc->port = 0;

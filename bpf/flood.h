@@ -41,17 +41,22 @@ struct flood_step {
 	struct flood *f;
 };
 
-/* Gives the skb the wanted tag. Returns 0 or a negative error of the kernel's. */
-static __always_inline int tc_retag(struct __sk_buff *skb, __u32 tag, __u32 want)
+/* Makes *tag, the skb's, the wanted one; it is what the skb has also after an error. */
+static __always_inline int tc_retag(struct __sk_buff *skb, __u32 *tag, __u32 want)
 {
 	int err = 0;
 
-	if (tag == want)
+	if (*tag == want)
 		return 0;
-	if (tag)
+	if (*tag)
 		err = bpf_skb_vlan_pop(skb);
-	if (want && !err)
+	if (err)
+		return err;
+	*tag = NO_TAG;
+	if (want)
 		err = bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), want & 0xffff);
+	if (!err)
+		*tag = want;
 	return err;
 }
 
@@ -88,9 +93,8 @@ static __always_inline enum reason flood_send(struct __sk_buff *skb, struct floo
 {
 	int err;
 
-	if (tc_retag(skb, f->tag, tag))
+	if (tc_retag(skb, &f->tag, tag))
 		return DROP_NO_MEMORY;
-	f->tag = tag;
 	skb->mark = mark;
 	err = bpf_clone_redirect(skb, ifindex, flags);
 	skb->mark = f->mark;
@@ -114,7 +118,8 @@ static __always_inline enum reason flood_copy(struct __sk_buff *skb, struct floo
 				    policy.uplink ? MARK_SWITCHED : f->mark, 0);
 	if (why == REASON_NONE)
 		stats_tx(id, f->len + (tag ? VLAN_HLEN : 0));
-	else if (why == DROP_COPY_FAILED)
+	else if (why == DROP_COPY_FAILED || why == DROP_MTU || why == DROP_NO_DEVICE ||
+		 why == DROP_NO_MEMORY)
 		stats_reason(id, why);
 	return why;
 }
@@ -190,7 +195,7 @@ static __always_inline __u32 flood(struct pkt *p, enum reason *why)
 
 	flood_all(p->ctx, &f);
 	if (p->in_policy.uplink) /* the frame itself goes on, as it came */
-		tc_retag(p->ctx, f.tag, p->tag);
+		tc_retag(p->ctx, &f.tag, p->tag);
 	*why = f.why;
 	return f.copies;
 }

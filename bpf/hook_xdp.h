@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What the stages need to know of the XDP hook: no metadata, tags in the data. */
+/* What the stages need to know of the XDP hook: tags are in the data (on a veth: see
+ * xdpctl_xdp_veth). */
 #ifndef BPF_HOOK_XDP_H
 #define BPF_HOOK_XDP_H
 

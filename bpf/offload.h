@@ -115,12 +115,10 @@ static __always_inline bool offload_done(struct pkt *p)
 		return ipv4_done(data + offset, end);
 	case bpf_htons(ETH_P_IPV6):
 		return ipv6_done(data + offset, end);
-	case bpf_htons(ETH_P_MPLS_UC):
-	case bpf_htons(ETH_P_MPLS_MC):
-	case bpf_htons(ETH_P_PPP_SES):
-		return false;
-	default:
+	case bpf_htons(ETH_P_ARP):
 		return true;
+	default: /* what it carries may have a checksum too */
+		return false;
 	}
 }
 

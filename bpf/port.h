@@ -31,6 +31,8 @@ static __always_inline enum verdict port_lookup(struct pkt *p)
 	__u32 network;
 
 	p->in_id = port_by_ifindex(hook_ifindex(p->ctx));
+	if (!p->in_id)
+		return UPPER;
 	p->in = bpf_map_lookup_elem(&ports, &p->in_id);
 	if (!p->in)
 		return UPPER;
@@ -49,6 +51,8 @@ static __always_inline enum verdict port_lookup(struct pkt *p)
  */
 static __always_inline enum reason port_separation(union port_policy from, union port_policy to)
 {
+	if (from.uplink && to.uplink && !to.hairpin) /* two while one takes over from another */
+		return DROP_SAME_PORT;
 	if (from.isolated && to.isolated)
 		return DROP_ISOLATED;
 	if (from.group && to.group && from.group != to.group)

@@ -16,9 +16,9 @@ static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
 
 static __always_inline enum verdict to_port(struct pkt *p)
 {
+	__u32 has = p->tag, tag;
 	enum verdict v;
 	enum reason why;
-	__u32 tag;
 
 	v = egress_policy(p, &tag);
 	if (v)
@@ -28,7 +28,7 @@ static __always_inline enum verdict to_port(struct pkt *p)
 		return drop(p, why);
 	if (tag == p->tag)
 		cache_store(p);
-	else if (tc_retag(p->ctx, p->tag, tag))
+	else if (tc_retag(p->ctx, &has, tag))
 		return drop(p, DROP_NO_MEMORY);
 	if (p->out_policy.uplink)
 		p->ctx->mark = MARK_SWITCHED;
@@ -39,8 +39,8 @@ static __always_inline enum verdict to_port(struct pkt *p)
 /* From a VM to the host: in by the uplink, with the tag that the uplink would show. */
 static __always_inline enum verdict to_host(struct pkt *p)
 {
+	__u32 has = p->tag, tag;
 	enum verdict v;
-	__u32 tag;
 
 	p->out_id = p->net->uplink;
 	p->out = bpf_map_lookup_elem(&ports, &p->out_id);
@@ -50,7 +50,7 @@ static __always_inline enum verdict to_host(struct pkt *p)
 	v = egress_policy(p, &tag);
 	if (v)
 		return v;
-	if (tc_retag(p->ctx, p->tag, tag))
+	if (tc_retag(p->ctx, &has, tag))
 		return drop(p, DROP_NO_MEMORY);
 	p->ctx->mark = MARK_SWITCHED;
 	return TO_HOST;

@@ -2,6 +2,7 @@
 /* The XDP programs: entries only. */
 #include "hook_xdp.h"
 #include "verdict_xdp.h"
+#include <bpf/bpf_core_read.h>
 
 static __always_inline int switch_frame(struct xdp_md *ctx, bool resize)
 {
@@ -27,6 +28,40 @@ SEC("xdp")
 int xdpctl_xdp_ext(struct xdp_md *ctx)
 {
 	return switch_frame(ctx, false);
+}
+
+/* Of the kernel's own types, what tells of a tag in an skb; offsets are relocated at load. */
+struct xdp_buff {
+} __attribute__((preserve_access_index));
+struct sk_buff___tag {
+	__u32 vlan_all; /* not 0: there is a tag (since 6.2) */
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak; /* since 6.2 */
+
+/*
+ * On a veth, whose peer may leave a tag in the skb's metadata (its tx-vlan-offload): such a
+ * frame looks untagged here. The driver hands its programs an xdp_buff that the skb's address
+ * follows (drivers/net/veth.c, struct veth_xdp_buff); NULL for a frame that is no skb.
+ * bpf_xdp_metadata_rx_vlan_tag() would tell as well, but only a program bound to its device may
+ * call it, and on 6.18 those crash the kernel when their device's namespace goes away.
+ */
+static __always_inline bool veth_has_tag(struct xdp_md *ctx)
+{
+	void *buff = bpf_cast_to_kern_ctx(ctx);
+	struct sk_buff___tag *skb = NULL;
+	__u32 tag = 0;
+
+	bpf_probe_read_kernel(&skb, sizeof(skb), buff + bpf_core_type_size(struct xdp_buff));
+	if (skb)
+		bpf_core_read(&tag, sizeof(tag), &skb->vlan_all);
+	return tag;
+}
+
+SEC("xdp")
+int xdpctl_xdp_veth(struct xdp_md *ctx)
+{
+	return veth_has_tag(ctx) ? XDP_PASS : switch_frame(ctx, true);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

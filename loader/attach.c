@@ -9,21 +9,18 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
-#include <xdp/libxdp.h>
 #include "attach.h"
+#include "attach_xdp.h"
 #include "err.h"
 #include "port.h"
 #include "tc.skel.h"
-#include "xdp.skel.h"
 
 /* 6.6's bpf.h; the floor's headers are older. */
-#define TCX_INGRESS   46
-#define TCX_EGRESS    47
+#define TCX_INGRESS 46
+#define TCX_EGRESS  47
 
-#define XDP_PROGRAM   "xdpctl_xdp"
-#define XDP_EXTENSION "xdpctl_xdp_ext"
-#define TC_HANDLE     0x786470 /* of our filter in a clsact qdisc */
-#define TC_PRIORITY   1
+#define TC_HANDLE   0x786470 /* of our filter in a clsact qdisc */
+#define TC_PRIORITY 1
 
 static const char *const map_names[MAP_COUNT] = {
 #define X(id, name) #name,
@@ -87,7 +84,7 @@ __u64 attach_build(void)
 	if (!build) {
 		elf = tc_bpf__elf_bytes(&n);
 		build = hash(0xcbf29ce484222325ULL, elf, n);
-		elf = xdp_bpf__elf_bytes(&n);
+		elf = xdp_elf(&n);
 		build = hash(build, elf, n);
 	}
 	return build;
@@ -102,7 +99,7 @@ static int map_index(const char *name)
 }
 
 /* Makes an object use the maps that s has open. */
-static int reuse_maps(struct state *s, struct bpf_object *obj)
+int attach_reuse_maps(struct state *s, struct bpf_object *obj)
 {
 	struct bpf_map *map;
 	int err, i;
@@ -138,7 +135,7 @@ static int keep_maps(struct state *s, struct bpf_object *obj)
 	return 0;
 }
 
-static int keep_prog(int *fd, const struct bpf_program *prog)
+int attach_keep_prog(int *fd, const struct bpf_program *prog)
 {
 	int copy = dup(bpf_program__fd(prog));
 
@@ -157,54 +154,23 @@ static int load_tc(struct state *s, int *gc)
 
 	if (!tc)
 		return fail(errno, "TC programs: cannot be opened: %s", strerror(errno));
-	err = reuse_maps(s, tc->obj);
+	err = attach_reuse_maps(s, tc->obj);
 	if (!err) {
 		err = tc_bpf__load(tc);
 		if (err)
 			fail(err, "TC programs: the kernel refused them: %s", strerror(-err));
 	}
 	err = err ?: keep_maps(s, tc->obj);
-	err = err ?: keep_prog(&s->progs[PROG_TC_INGRESS], tc->progs.xdpctl_ingress);
-	err = err ?: keep_prog(&s->progs[PROG_TC_EGRESS], tc->progs.xdpctl_egress);
-	err = err ?: keep_prog(gc, tc->progs.xdpctl_gc);
+	err = err ?: attach_keep_prog(&s->progs[PROG_TC_INGRESS], tc->progs.xdpctl_ingress);
+	err = err ?: attach_keep_prog(&s->progs[PROG_TC_EGRESS], tc->progs.xdpctl_egress);
+	err = err ?: attach_keep_prog(gc, tc->progs.xdpctl_gc);
 	tc_bpf__destroy(tc);
-	return err;
-}
-
-static void xdp_set_frags(struct bpf_program *prog)
-{
-	bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_XDP_HAS_FRAGS);
-}
-
-static int load_xdp(struct state *s)
-{
-	struct xdp_bpf *xdp = xdp_bpf__open();
-	int err;
-
-	if (!xdp)
-		return fail(errno, "XDP program: cannot be opened: %s", strerror(errno));
-	/*
-	 * A devmap's programs must agree on multi-buffer support, and an extension below
-	 * libxdp's dispatcher has none of its own (the dispatcher has it): kernel/bpf/core.c,
-	 * bpf_prog_map_compatible().
-	 */
-	if (!attach_features()->xdp_dispatcher)
-		xdp_set_frags(xdp->progs.xdpctl_xdp);
-	bpf_program__set_autoload(xdp->progs.xdpctl_xdp_ext, false);
-	err = reuse_maps(s, xdp->obj);
-	if (!err) {
-		err = xdp_bpf__load(xdp);
-		if (err)
-			fail(err, "XDP program: the kernel refused it: %s", strerror(-err));
-	}
-	err = err ?: keep_prog(&s->progs[PROG_XDP], xdp->progs.xdpctl_xdp);
-	xdp_bpf__destroy(xdp);
 	return err;
 }
 
 int attach_load(struct state *s, int *gc)
 {
-	return load_tc(s, gc) ?: load_xdp(s);
+	return load_tc(s, gc) ?: xdp_load(s);
 }
 
 int attach_start_gc(int gc)
@@ -375,140 +341,6 @@ static void tc_remove(struct state *s, __u32 id, struct port_info *info, const s
 	info->tc_mode = MODE_NONE;
 }
 
-/* ---- XDP ---- */
-
-static bool is_ours(struct xdp_program *prog)
-{
-	const char *name = prog ? xdp_program__name(prog) : NULL;
-
-	return name && (!strcmp(name, XDP_PROGRAM) || !strcmp(name, XDP_EXTENSION));
-}
-
-static enum xdp_attach_mode xdp_mode(__u8 mode)
-{
-	return mode == MODE_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE;
-}
-
-/*
- * A program for libxdp: with its dispatcher it must load the program itself, as an
- * extension; otherwise the loaded one is used. *skel is to be destroyed after it.
- */
-static struct xdp_program *xdp_program_new(struct state *s, struct xdp_bpf **skel)
-{
-	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts);
-	struct xdp_program *prog;
-
-	if (!attach_features()->xdp_dispatcher) {
-		prog = xdp_program__from_fd(s->progs[PROG_XDP]);
-		return libxdp_get_error(prog) ? NULL : prog;
-	}
-	*skel = xdp_bpf__open();
-	if (!*skel || reuse_maps(s, (*skel)->obj))
-		return NULL;
-	bpf_program__set_autoload((*skel)->progs.xdpctl_xdp, false);
-	xdp_set_frags((*skel)->progs.xdpctl_xdp_ext);
-	opts.obj = (*skel)->obj;
-	opts.prog_name = XDP_EXTENSION;
-	prog = xdp_program__create(&opts);
-	return libxdp_get_error(prog) ? NULL : prog;
-}
-
-/* Returns 0 or -errno without a message: whether it matters depends on what was asked for. */
-static int xdp_attach(struct state *s, const struct netdev *dev, __u8 mode)
-{
-	struct xdp_bpf *skel = NULL;
-	struct xdp_program *prog = xdp_program_new(s, &skel);
-	int err = prog ? xdp_program__attach(prog, dev->ifindex, xdp_mode(mode), 0) : -ENOMEM;
-
-	if (prog)
-		xdp_program__close(prog);
-	xdp_bpf__destroy(skel);
-	return err;
-}
-
-/* Takes our programs off a device, but the one with id `keep`. */
-static void xdp_remove(__u32 ifindex, __u32 keep)
-{
-	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(ifindex);
-	enum xdp_attach_mode mode;
-	struct xdp_program *prog = NULL;
-
-	if (libxdp_get_error(mp))
-		return;
-	mode = xdp_multiprog__attach_mode(mp);
-	if (xdp_multiprog__is_legacy(mp)) {
-		prog = xdp_multiprog__main_prog(mp);
-		if (is_ours(prog) && xdp_program__id(prog) != keep) {
-			LIBBPF_OPTS(bpf_xdp_attach_opts, opts,
-				    .old_prog_fd = xdp_program__fd(prog));
-
-			bpf_xdp_detach(ifindex,
-				       (mode == XDP_MODE_SKB ? XDP_FLAGS_SKB_MODE
-							     : XDP_FLAGS_DRV_MODE) |
-					       XDP_FLAGS_REPLACE,
-				       &opts);
-		}
-	} else {
-		while ((prog = xdp_multiprog__next_prog(prog, mp)))
-			if (is_ours(prog) && xdp_program__id(prog) != keep &&
-			    !xdp_program__detach(prog, ifindex, mode, 0))
-				break;
-	}
-	xdp_multiprog__close(mp);
-}
-
-/* Which mode our XDP program has on a device, MODE_NONE without one. */
-static __u8 xdp_attached(__u32 ifindex)
-{
-	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(ifindex);
-	struct xdp_program *prog = NULL;
-	__u8 mode = MODE_NONE;
-
-	if (libxdp_get_error(mp))
-		return MODE_NONE;
-	while (!mode &&
-	       (prog = xdp_multiprog__is_legacy(mp) ? prog ? NULL : xdp_multiprog__main_prog(mp)
-						    : xdp_multiprog__next_prog(prog, mp)))
-		if (is_ours(prog))
-			mode = xdp_multiprog__attach_mode(mp) == XDP_MODE_SKB ? MODE_GENERIC
-									      : MODE_NATIVE;
-	xdp_multiprog__close(mp);
-	return mode;
-}
-
-static int xdp_replace(struct state *s, const struct port_info *info)
-{
-	__u32 flags = info->xdp_mode == MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-	struct xdp_bpf *skel = NULL;
-	struct xdp_multiprog *mp;
-	struct xdp_program *prog;
-	int err;
-
-	mp = xdp_multiprog__get_from_ifindex(info->ifindex);
-	if (!libxdp_get_error(mp) && xdp_multiprog__is_legacy(mp)) {
-		prog = xdp_multiprog__main_prog(mp);
-		LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = xdp_program__fd(prog));
-
-		err = !is_ours(prog) ? -EBUSY
-				     : bpf_xdp_attach(info->ifindex, s->progs[PROG_XDP],
-						      flags | XDP_FLAGS_REPLACE, &opts);
-		xdp_multiprog__close(mp);
-		return err;
-	}
-	if (!libxdp_get_error(mp))
-		xdp_multiprog__close(mp);
-	/* Both run for a moment: the first one's verdict stands. */
-	prog = xdp_program_new(s, &skel);
-	err = prog ? xdp_program__attach(prog, info->ifindex, xdp_mode(info->xdp_mode), 0)
-		   : -ENOMEM;
-	if (!err)
-		xdp_remove(info->ifindex, xdp_program__id(prog));
-	if (prog)
-		xdp_program__close(prog);
-	xdp_bpf__destroy(skel);
-	return err;
-}
-
 /* ---- ports ---- */
 
 /*
@@ -535,8 +367,9 @@ static int device_prepare(struct state *s, __u32 id, struct port_info *info,
 		err = netdev_set_promisc(dev->name, true);
 	if (!err && change & PORT_SET_LRO)
 		err = netdev_set_offload(dev->name, NETDEV_LRO, false);
-	if (!err && change & PORT_SET_RXVLAN)
-		err = netdev_set_offload(dev->name, NETDEV_RXVLAN, false);
+	if (!err && change & PORT_SET_RXVLAN && netdev_set_offload(dev->name, NETDEV_RXVLAN, false))
+		info->changed &=
+			~PORT_SET_RXVLAN; /* fixed: xdp_choose() sees that it is still on */
 	return err;
 }
 
@@ -563,9 +396,11 @@ static void PRINTF(2, 3) why(struct port_info *info, const char *fmt, ...)
 }
 
 /* Attaches XDP where the hook setting wants it. */
-static int xdp_choose(struct state *s, struct port_info *info, const struct netdev *dev)
+static int xdp_choose(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev)
 {
 	const char *kind = dev->kind[0] ? dev->kind : "device";
+	const char *asked = info->hook == HOOK_XDP ? "hook xdp was asked for; " : "";
+	__u8 mode = MODE_NATIVE;
 	int err;
 
 	if (info->hook == HOOK_TC) {
@@ -576,26 +411,32 @@ static int xdp_choose(struct state *s, struct port_info *info, const struct netd
 		why(info, "%s: TC keeps GSO and checksum offload", kind);
 		return 0;
 	}
-	err = xdp_attach(s, dev, MODE_NATIVE);
-	if (!err) {
-		info->xdp_mode = MODE_NATIVE;
-		why(info, "%s%s has native XDP, TC takes the rest",
-		    info->hook == HOOK_XDP ? "hook xdp was asked for; " : "", kind);
+	if (!info->offloads && netdev_offload(dev->name, NETDEV_RXVLAN)) {
+		why(info, "%s%s hides VLAN tags from XDP (rxvlan cannot be switched off)", asked,
+		    kind);
 		return 0;
 	}
-	if (err == -EBUSY || err == -EEXIST)
-		return info->hook == HOOK_XDP
-			       ? fail(EBUSY, "%s: another XDP program is there", dev->name)
-			       : (why(info, "another XDP program is on this %s", kind), 0);
-	if (info->hook == HOOK_AUTO) {
+	err = xdp_attach(s, id, dev, mode);
+	if (err == -ENOTSUP) {
+		why(info, "%s%s may hide VLAN tags from XDP on this kernel (before 6.2)", asked,
+		    kind);
+		return 0;
+	}
+	if (err && err != -EBUSY && err != -EEXIST && *asked && strcmp(dev->kind, "veth")) {
+		mode = MODE_GENERIC;
+		err = xdp_attach(s, id, dev, mode);
+	}
+	if (err && *asked)
+		return fail(err, "%s: cannot attach XDP: %s", dev->name,
+			    err == -EBUSY || err == -EEXIST ? "another program is there"
+							    : strerror(-err));
+	if (err) {
 		why(info, "%s: no native XDP (%s)", kind, strerror(-err));
 		return 0;
 	}
-	err = xdp_attach(s, dev, MODE_GENERIC);
-	if (err)
-		return fail(err, "%s: cannot attach XDP: %s", dev->name, strerror(-err));
-	info->xdp_mode = MODE_GENERIC;
-	why(info, "hook xdp was asked for; %s has no native XDP", kind);
+	info->xdp_mode = mode;
+	why(info, "%s%s has %s XDP, TC takes the rest", asked, kind,
+	    mode == MODE_NATIVE ? "native" : "only generic");
 	return 0;
 }
 
@@ -607,22 +448,21 @@ int attach_port(struct state *s, __u32 id, struct port_info *info, const struct 
 
 	info->offloads = netdev_is_virtual_port(dev);
 	xdp = info->hook == HOOK_XDP || (info->hook == HOOK_AUTO && !info->offloads);
-	if (xdp_attached(dev->ifindex)) { /* also one that was kept while the device was away */
-		xdp_remove(dev->ifindex, 0);
-		info->xdp_mode = MODE_NONE;
-	}
+	xdp_remove(s, id, dev);
+	info->xdp_mode = MODE_NONE;
 	err = device_prepare(s, id, info, dev, xdp);
 	/* TC first: what XDP hands up must find it. */
 	if (!err && !info->tc_mode)
 		err = tc_attach(s, id, info, dev);
 	if (!err)
-		err = xdp_choose(s, info, dev);
+		err = xdp_choose(s, id, info, dev);
 	if (err) {
 		if (!old.tc_mode)
 			tc_remove(s, id, info, dev);
 		device_restore(info, dev, ~old.changed);
+		port_remember_changed(s, id, old.changed);
 		if (old.xdp_mode)
-			xdp_attach(s, dev, old.xdp_mode);
+			xdp_attach(s, id, dev, old.xdp_mode);
 		*info = old;
 		return err;
 	}
@@ -633,8 +473,7 @@ int attach_port(struct state *s, __u32 id, struct port_info *info, const struct 
 
 void attach_remove(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev)
 {
-	if (dev)
-		xdp_remove(dev->ifindex, 0);
+	xdp_remove(s, id, dev);
 	info->xdp_mode = MODE_NONE;
 	tc_remove(s, id, info, dev);
 	device_restore(info, dev, 0xff);
@@ -643,8 +482,10 @@ void attach_remove(struct state *s, __u32 id, struct port_info *info, const stru
 
 int attach_repair(struct state *s, __u32 id, struct port_info *info, const struct netdev *dev)
 {
-	int err = 0;
+	int err = device_prepare(s, id, info, dev, info->xdp_mode);
 
+	if (err)
+		return err;
 	if (!attach_features()->tcx) {
 		err = tc_attach(s, id, info, dev); /* replaces in place */
 	} else {
@@ -653,11 +494,13 @@ int attach_repair(struct state *s, __u32 id, struct port_info *info, const struc
 			if (!tcx_alive(s, id, info, egress))
 				err = tcx_attach(s, id, dev, egress);
 	}
-	if (err || xdp_attached(dev->ifindex) == info->xdp_mode)
+	if (!info->xdp_mode)
+		device_restore(info, dev, PORT_SET_RXVLAN);
+	if (err || xdp_attached(s, id, dev) == info->xdp_mode)
 		return err;
-	xdp_remove(dev->ifindex, 0);
+	xdp_remove(s, id, dev);
 	if (info->xdp_mode)
-		err = xdp_attach(s, dev, info->xdp_mode);
+		err = xdp_attach(s, id, dev, info->xdp_mode);
 	return err ? fail(err, "%s: cannot attach XDP: %s", dev->name, strerror(-err)) : 0;
 }
 
@@ -666,16 +509,15 @@ int attach_replace(struct state *s, __u32 id, const struct port_info *info)
 	struct netdev dev;
 	int err = 0;
 
-	if (!info->ifindex || netdev_get(NULL, info->ifindex, &dev))
-		return 0; /* it gets its programs when it comes back */
-	if (info->tc_mode == MODE_TCX)
-		err = tcx_replace(s, id, false) ?: info->uplink ? tcx_replace(s, id, true) : 0;
-	else if (info->tc_mode == MODE_CLSACT)
-		err = clsact_attach(s, &dev, false)
-			      ?: info->uplink ? clsact_attach(s, &dev, true)
-					      : 0;
+	/* What is not there is put there when the port is repaired or its device is back. */
+	if (info->state != PORT_ACTIVE || !info->ifindex || !attach_alive(s, id, info) ||
+	    netdev_get(NULL, info->ifindex, &dev))
+		return 0;
+	for (int egress = 0; egress <= info->uplink && !err; egress++)
+		err = info->tc_mode == MODE_TCX ? tcx_replace(s, id, egress)
+						: clsact_attach(s, &dev, egress);
 	if (!err && info->xdp_mode) {
-		err = xdp_replace(s, info);
+		err = xdp_replace(s, id, info->xdp_mode, &dev);
 		if (err)
 			fail(err, "%s: cannot replace the XDP program: %s", dev.name,
 			     strerror(-err));

@@ -25,6 +25,12 @@ __u64 attach_build(void);
  * made and opened. *gc: an fd of the program that starts ageing, the caller's to close.
  */
 int attach_load(struct state *s, int *gc);
+/* Makes an object use the maps that s has open. */
+struct bpf_object;
+int attach_reuse_maps(struct state *s, struct bpf_object *obj);
+/* Replaces *fd by one of a loaded program that outlives its object. */
+struct bpf_program;
+int attach_keep_prog(int *fd, const struct bpf_program *prog);
 /* Starts or takes over the ageing timer. */
 int attach_start_gc(int gc);
 

@@ -10,9 +10,11 @@
 #include <linux/types.h>
 #include <linux/bpf.h>
 
-#define FDB_MAX	    (1 << 20)
-#define FDB_TOUCH   500000000ULL /* ns: a younger time stamp is not refreshed */
-#define FDB_MAC_MAX 0xffffffffffffULL
+#define FDB_MAX (1 << 20)
+/* Learned addresses leave room for static ones. */
+#define FDB_LEARNED_MAX (FDB_MAX - 32768)
+#define FDB_TOUCH	500000000ULL /* ns: a younger time stamp is not refreshed */
+#define FDB_MAC_MAX	0xffffffffffffULL
 
 struct fdb_key {
 	__u8 mac[6];
@@ -27,9 +29,8 @@ enum __attribute__((packed)) fdb_state {
 	FDB_STATIC,
 };
 
-#define FDB_LOCAL  0x1 /* an address of the host, behind the uplink's inner side */
-#define FDB_STICKY 0x2 /* learned on a sticky port: does not move */
-#define FDB_OWN	   0x4 /* static by its port's `mac` setting */
+#define FDB_LOCAL 0x1 /* an address of the host, behind the uplink's inner side */
+#define FDB_OWN	  0x4 /* static by its port's `mac` setting */
 
 struct fdb_entry {
 	__u64 used; /* ns, CLOCK_MONOTONIC: last frame from it, or up to 1.5 s before */
@@ -61,7 +62,7 @@ struct fdb_pool {
 	struct bpf_spin_lock lock;
 	__u32 free;
 	__u32 fresh;
-	__u32 pad;
+	__u32 heaviest; /* hint: port id with the most learned addresses of all */
 };
 
 struct fdb_gc {
