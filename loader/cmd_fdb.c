@@ -151,6 +151,8 @@ static int fdb_del(struct args *a)
 {
 	struct filter f = {};
 	struct found found = {.filter = &f};
+	struct port_info port;
+	struct fdb_entry e;
 	struct state *s;
 	const char *word;
 	char text[18];
@@ -180,6 +182,9 @@ static int fdb_del(struct args *a)
 			   text);
 	else if (!err && !found.n)
 		err = fail(ENOENT, "fdb: %s: no such entry", text);
+	if (!err && !bpf_map_lookup_elem(s->maps[MAP_FDB], &found.key, &e) && e.flags & FDB_OWN)
+		err = fail(EBUSY, "fdb: %s: by the mac setting of dev %s", text,
+			   port_name(s, e.port, &port));
 	if (!err) {
 		state_begin(s);
 		if (fdb_remove(s, &found.key))
@@ -217,10 +222,14 @@ static int fdb_flush(struct args *a)
 	return err;
 }
 
-/* A row of `show`, and the names that rows share. */
+/* The entries to show, and the names that they share. */
 struct show {
 	struct filter filter;
-	struct json_object *array;
+	struct row {
+		struct fdb_key key;
+		struct fdb_entry entry;
+	} * rows;
+	size_t n, room;
 	char (*networks)[NETWORK_NAME_LEN];
 	char (*ports)[PORT_NAME_LEN];
 };
@@ -229,37 +238,48 @@ static int show_one(struct state *s, const struct fdb_key *key, const struct fdb
 		    void *data)
 {
 	struct show *show = data;
-	struct json_object *o;
 
 	if (!fits(&show->filter, key, e) || fdb_is_expired(s, key, e) ||
 	    key->network > NETWORK_MAX || e->port > PORT_MAX)
 		return 0;
-	o = json_object_new_object();
-	json_object_object_add(o, "network", json_object_new_string(show->networks[key->network]));
-	json_object_object_add(o, "mac", out_mac(key->mac));
-	json_object_object_add(o, "vlan", json_object_new_int(key->vlan));
-	json_object_object_add(o, "dev", json_object_new_string(show->ports[e->port]));
-	json_object_object_add(
-		o, "state", json_object_new_string(e->state == FDB_STATIC ? "static" : "dynamic"));
-	json_object_object_add(o, "age", json_object_new_int64(fdb_age(e)));
-	json_object_array_add(show->array, o);
+	if (show->n == show->room) {
+		size_t room = show->room ? show->room * 2 : 1024;
+		struct row *rows = realloc(show->rows, room * sizeof(*rows));
+
+		if (!rows)
+			return fail(ENOMEM, "fdb: out of memory");
+		show->rows = rows;
+		show->room = room;
+	}
+	show->rows[show->n++] = (struct row){*key, *e};
 	return 0;
 }
 
 static int by_place(const void *a, const void *b)
 {
-	static const char *const keys[] = {"network", "vlan", "mac"};
-	struct json_object *x = *(struct json_object **)a, *y = *(struct json_object **)b;
-	int r = 0;
+	const struct fdb_key *x = &((const struct row *)a)->key, *y = &((const struct row *)b)->key;
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys) && !r; i++) {
-		struct json_object *p = json_object_object_get(x, keys[i]),
-				   *q = json_object_object_get(y, keys[i]);
+	if (x->network != y->network)
+		return x->network < y->network ? -1 : 1;
+	if (x->vlan != y->vlan)
+		return x->vlan < y->vlan ? -1 : 1;
+	return memcmp(x->mac, y->mac, sizeof(x->mac));
+}
 
-		r = i == 1 ? json_object_get_int(p) - json_object_get_int(q)
-			   : strcmp(json_object_get_string(p), json_object_get_string(q));
-	}
-	return r;
+static struct json_object *row_json(const struct show *show, const struct row *row)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "network",
+			       json_object_new_string(show->networks[row->key.network]));
+	json_object_object_add(o, "mac", out_mac(row->key.mac));
+	json_object_object_add(o, "vlan", json_object_new_int(row->key.vlan));
+	json_object_object_add(o, "dev", json_object_new_string(show->ports[row->entry.port]));
+	json_object_object_add(o, "state",
+			       json_object_new_string(row->entry.state == FDB_STATIC ? "static"
+										     : "dynamic"));
+	json_object_object_add(o, "age", json_object_new_int64(fdb_age(&row->entry)));
+	return o;
 }
 
 static int read_names(struct state *s, struct show *show)
@@ -298,6 +318,7 @@ static int fdb_show(struct args *a)
 		{"age", "AGE (s)"},
 		{},
 	};
+	static const int widths[] = {NETWORK_NAME_LEN / 2, 17, 4, PORT_NAME_LEN - 1, 7, 0};
 	struct show show = {};
 	struct state *s;
 	int err;
@@ -305,17 +326,18 @@ static int fdb_show(struct args *a)
 	err = read_filter(a, &show.filter, true, true) ?: state_open(STATE_READ, &s);
 	if (err)
 		return err;
-	show.array = json_object_new_array();
 	err = find_filter(s, &show.filter);
 	if (!err && state_exists(s))
 		err = read_names(s, &show) ?: fdb_foreach(s, show_one, &show);
 	state_unlock(s);
 	if (!err) {
-		json_object_array_sort(show.array, by_place);
-		out_table(show.array, columns);
-	} else {
-		json_object_put(show.array);
+		qsort(show.rows, show.n, sizeof(*show.rows), by_place);
+		out_rows_begin(columns, widths);
+		for (size_t i = 0; i < show.n; i++)
+			out_row(row_json(&show, &show.rows[i]));
+		out_rows_end();
 	}
+	free(show.rows);
 	free(show.networks);
 	free(show.ports);
 	return err;

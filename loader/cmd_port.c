@@ -417,12 +417,12 @@ static int port_show(struct args *a)
 	int err = 0;
 
 	while (a->n && !err) {
-		if (args_take(a, "dev") && !dev)
+		if (!dev && args_take(a, "dev"))
 			err = args_next(a, "dev", &word) ?: parse_dev_name(word, &dev);
-		else if (args_take(a, "network") && !network)
+		else if (!network && args_take(a, "network"))
 			err = args_next(a, "network", &word) ?: parse_network_name(word, &network);
 		else
-			return usage("port show: unexpected word \"%s\"", *a->v);
+			err = args_end(a);
 	}
 	if (!err && dev && network)
 		return usage("port show: dev %s and network %s exclude each other", dev, network);

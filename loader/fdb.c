@@ -53,7 +53,7 @@ int fdb_remove(struct state *s, const struct fdb_key *key)
 		return 0;
 	if (e.state == FDB_STATIC) {
 		count(&s->networks[key->network].fixed, -1);
-	} else {
+	} else if (e.node) { /* else the data path was removing it, and counts */
 		count(&s->networks[key->network].learned, -1);
 		count(&s->ports[e.port].learned, -1);
 	}

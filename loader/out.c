@@ -142,6 +142,58 @@ void out_table(struct json_object *array, const struct out_column *columns)
 	json_object_put(array);
 }
 
+static struct {
+	const struct out_column *columns;
+	const int *widths;
+	struct json_object *array; /* in a batch or when pretty: one document */
+	size_t n;
+} rows;
+
+void out_rows_begin(const struct out_column *columns, const int *widths)
+{
+	rows.columns = columns;
+	rows.widths = widths;
+	rows.n = 0;
+	rows.array = NULL;
+	if (out_options.json && (out_options.batch || out_options.pretty))
+		rows.array = json_object_new_array();
+	for (size_t i = 0; !out_options.json && columns[i].key; i++)
+		printf("%-*s%s", widths[i], columns[i].title, columns[i + 1].key ? "  " : "\n");
+	if (out_options.json && !rows.array)
+		putchar('[');
+}
+
+void out_row(struct json_object *row)
+{
+	if (rows.array) {
+		json_object_array_add(rows.array, row);
+		return;
+	}
+	if (out_options.json) {
+		printf("%s%s", rows.n++ ? "," : "",
+		       json_object_to_json_string_ext(row, JSON_C_TO_STRING_PLAIN |
+								   JSON_C_TO_STRING_NOSLASHESCAPE));
+	} else {
+		for (size_t i = 0; rows.columns[i].key; i++) {
+			char *s = value_text(json_object_object_get(row, rows.columns[i].key));
+
+			printf("%-*s%s", rows.widths[i], s ? s : "",
+			       rows.columns[i + 1].key ? "  " : "\n");
+			free(s);
+		}
+	}
+	json_object_put(row);
+}
+
+void out_rows_end(void)
+{
+	if (rows.array)
+		json_document(rows.array);
+	else if (out_options.json)
+		puts("]");
+	rows.array = NULL;
+}
+
 static bool is_default(struct json_object *v, struct json_object *defaults, const char *key)
 {
 	struct json_object *d;

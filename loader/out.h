@@ -26,6 +26,13 @@ struct out_column {
 /* Prints an array of objects, as JSON or as a table, and frees it. */
 void out_table(struct json_object *array, const struct out_column *columns);
 /*
+ * The same for a table that may be long: row after row, in columns of given widths. A row is
+ * an object, and is freed.
+ */
+void out_rows_begin(const struct out_column *columns, const int *widths);
+void out_row(struct json_object *row);
+void out_rows_end(void);
+/*
  * Prints an array of objects, as JSON or a line each: the value of `key`, then the other
  * keys with their values, but those that are null, false or in `defaults` (an object of
  * the same keys, may be NULL; freed too). Frees it.

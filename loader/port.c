@@ -523,7 +523,9 @@ int port_create(struct state *s, struct port_info *info, __u32 *out)
 		return fail(ENOSPC, "dev %s: there are %d ports already", info->dev, PORT_MAX);
 
 	state_begin(s);
+	memcpy(info->dev, dev.name, sizeof(info->dev)); /* not an alternative name */
 	info->ifindex = dev.ifindex;
+	PUT(s->ports[id].learned, 0);
 	info->state = PORT_ADDING;
 	info->order = s->meta->next_order++;
 	err = info_put(s, id, info);
@@ -621,7 +623,7 @@ int port_remove(struct state *s, __u32 id, struct port_info *info)
 
 /* ---- repair ---- */
 
-/* The own addresses of all ports, anew: a dead command may have left either set. */
+/* Entries of ports that are gone, or of addresses or VLANs that a port no longer has. */
 static int drop_strange_own(struct state *s, const struct fdb_key *key, const struct fdb_entry *e,
 			    void *data)
 {
@@ -629,8 +631,9 @@ static int drop_strange_own(struct state *s, const struct fdb_key *key, const st
 	__u32 id = e->port;
 
 	if (bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info) || info.state == PORT_ADDING ||
-	    info.network != key->network ||
-	    (e->flags & FDB_OWN && !(own_mac(&info, key->mac) && own_vlan(&info, key->vlan))))
+	    info.network != key->network || (e->flags & FDB_OWN && !own_mac(&info, key->mac)) ||
+	    ((e->flags & FDB_OWN || info.vlan_mode != VLAN_TRANSPARENT) &&
+	     !own_vlan(&info, key->vlan)))
 		fdb_remove(s, key);
 	return 0;
 }

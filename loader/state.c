@@ -108,7 +108,9 @@ static void enter_lasting_mount_ns(void)
 	if (fd < 0)
 		return;
 	if (!stat("/proc/self/ns/mnt", &own) && !fstat(fd, &other) && own.st_ino != other.st_ino)
-		(void)!setns(fd, CLONE_NEWNS);
+		if (setns(fd, CLONE_NEWNS))
+			warn("cannot leave this mount namespace: pins may end with it: %s",
+			     strerror(errno));
 	close(fd);
 }
 
@@ -155,7 +157,11 @@ static int lock_dir(struct state *s, bool create)
 			if (!bpffs_mounted() && mount("bpf", BPFFS, "bpf", 0, "mode=0700"))
 				return fail(errno, BPFFS ": cannot mount a BPF file system: %s",
 					    strerror(errno));
-			if (make_dir(STATE_ROOT) || make_dir(s->dir))
+			if (make_dir(STATE_ROOT))
+				return -EIO;
+			if (mkdir(s->dir, 0700) && errno == ENOENT)
+				continue; /* another namespace's detach took the root away */
+			if (make_dir(s->dir))
 				return -EIO;
 		}
 		fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -414,7 +420,7 @@ static int open_maps(struct state *s, enum state_open how)
 		return complete ? map_all(s) : take_over(s);
 	if (s->meta || how != STATE_CREATE) {
 		sweep(s);
-		return 0;
+		return access(s->dir, F_OK) ? 0 : fail(EBUSY, "%s: cannot be removed", s->dir);
 	}
 	err = create(s);
 	if (err)
@@ -482,5 +488,5 @@ int state_detach(struct state *s)
 {
 	__atomic_store_n(&s->meta->ready, 0, __ATOMIC_SEQ_CST);
 	sweep(s);
-	return 0;
+	return access(s->dir, F_OK) ? 0 : fail(EBUSY, "%s: cannot be removed", s->dir);
 }
