@@ -55,22 +55,32 @@ static __always_inline int xdp_retag(struct xdp_md *ctx, __u32 tag, __u32 want, 
 	return 0;
 }
 
-static __always_inline int xdp_send(struct pkt *p, __u32 from, __u32 to, __u32 tag)
+/* What the program is: on its own, or an extension below libxdp's dispatcher (bpf/xdp.bpf.c). */
+enum xdp_kind {
+	XDP_WHOLE,
+	XDP_EXTENSION,
+};
+
+/* Sends a frame to port `to`, whose device is `ifindex`. */
+static __always_inline int xdp_send(struct pkt *p, __u32 from, __u32 to, __u32 ifindex, __u32 tag,
+				    enum xdp_kind kind)
 {
 	stats_rx(from, p->len);
 	stats_tx(to, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
-	return bpf_redirect_map(&xdp_ports, to, XDP_PASS);
+	return kind == XDP_WHOLE ? bpf_redirect_map(&xdp_ports, to, XDP_PASS)
+				 : bpf_redirect(ifindex, 0);
 }
 
 /* A frame that the cache knows. */
-static __always_inline int verdict_xdp_cached(struct pkt *p, const struct cache_entry *c)
+static __always_inline int verdict_xdp_cached(struct pkt *p, const struct cache_entry *c,
+					      enum xdp_kind kind)
 {
 	if (!(c->flags & CACHE_XDP) || ((c->flags & CACHE_CHECK) && !offload_done(p)))
 		return XDP_PASS;
-	return xdp_send(p, c->in_port, c->out_port, p->tag);
+	return xdp_send(p, c->in_port, c->out_port, c->out_ifindex, p->tag, kind);
 }
 
-static __always_inline int verdict_xdp(struct pkt *p, enum verdict v, bool resize)
+static __always_inline int verdict_xdp(struct pkt *p, enum verdict v, enum xdp_kind kind)
 {
 	__u32 tag;
 
@@ -79,9 +89,9 @@ static __always_inline int verdict_xdp(struct pkt *p, enum verdict v, bool resiz
 	if (v == TO_PORT) {
 		if (tag == p->tag)
 			cache_store(p);
-		else if (xdp_retag(p->ctx, p->tag, tag, resize))
+		else if (xdp_retag(p->ctx, p->tag, tag, kind == XDP_WHOLE))
 			return XDP_PASS;
-		return xdp_send(p, p->in_id, p->out_id, tag);
+		return xdp_send(p, p->in_id, p->out_id, READ_ONCE(p->out->ifindex), tag, kind);
 	}
 	if (v == DROP && !p->in_policy.uplink) {
 		stats_rx(p->in_id, p->len);

@@ -4,30 +4,32 @@
 #include "verdict_xdp.h"
 #include <bpf/bpf_core_read.h>
 
-static __always_inline int switch_frame(struct xdp_md *ctx, bool resize)
+static __always_inline int switch_frame(struct xdp_md *ctx, enum xdp_kind kind)
 {
 	struct pkt p = {.ctx = ctx};
 	enum verdict parsed = parse(&p);
 	const struct cache_entry *c = parsed ? NULL : cache_lookup(&p);
 
-	return c ? verdict_xdp_cached(&p, c) : verdict_xdp(&p, pipeline(&p, parsed), resize);
+	return c ? verdict_xdp_cached(&p, c, kind) : verdict_xdp(&p, pipeline(&p, parsed), kind);
 }
 
 SEC("xdp")
 int xdpctl_xdp(struct xdp_md *ctx)
 {
-	return switch_frame(ctx, true);
+	return switch_frame(ctx, XDP_WHOLE);
 }
 
 /*
- * Below libxdp's dispatcher: since 6.12.5 (and in stable kernels) an extension may not move
- * a frame's edges when what it replaces does not, as in libxdp 1.3's dispatcher. Frames
- * that gain or lose a tag are TC's there.
+ * Below libxdp's dispatcher, where an extension may not do all that a program may. Since 6.12
+ * it may not move a frame's edges when what it replaces does not, as in libxdp 1.3's dispatcher:
+ * frames that gain or lose a tag are TC's. And it has no multi-buffer support of its own (the
+ * dispatcher has it), in which the users of a devmap must agree (kernel/bpf/core.c,
+ * bpf_prog_map_compatible()): it redirects by device.
  */
 SEC("xdp")
 int xdpctl_xdp_ext(struct xdp_md *ctx)
 {
-	return switch_frame(ctx, false);
+	return switch_frame(ctx, XDP_EXTENSION);
 }
 
 /* Of the kernel's own types, what tells of a tag in an skb; offsets are relocated at load. */
@@ -61,7 +63,7 @@ static __always_inline bool veth_has_tag(struct xdp_md *ctx)
 SEC("xdp")
 int xdpctl_xdp_veth(struct xdp_md *ctx)
 {
-	return veth_has_tag(ctx) ? XDP_PASS : switch_frame(ctx, true);
+	return veth_has_tag(ctx) ? XDP_PASS : switch_frame(ctx, XDP_WHOLE);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

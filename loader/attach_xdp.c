@@ -20,11 +20,7 @@ const void *xdp_elf(size_t *n)
 	return xdp_bpf__elf_bytes(n);
 }
 
-/*
- * A devmap's programs must agree on multi-buffer support, and an extension below libxdp's
- * dispatcher has none of its own (the dispatcher has it): kernel/bpf/core.c,
- * bpf_prog_map_compatible().
- */
+/* Frames in several buffers (a jumbo MTU) are passed on, not refused. */
 static void set_frags(struct bpf_program *prog)
 {
 	bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_XDP_HAS_FRAGS);
@@ -52,8 +48,7 @@ int xdp_load(struct state *s)
 
 	if (!skel)
 		return fail(errno, "XDP program: cannot be opened: %s", strerror(errno));
-	if (!attach_features()->xdp_dispatcher)
-		set_frags(skel->progs.xdpctl_xdp);
+	set_frags(skel->progs.xdpctl_xdp);
 	err = xdp_bpf__load(skel);
 	if (err)
 		fail(err, "XDP program: the kernel refused it: %s", strerror(-err));
@@ -82,8 +77,7 @@ static int load_veth(struct state *s)
 
 	if (!skel)
 		return -ENOMEM;
-	if (!attach_features()->xdp_dispatcher)
-		set_frags(skel->progs.xdpctl_xdp_veth);
+	set_frags(skel->progs.xdpctl_xdp_veth);
 	err = xdp_bpf__load(skel) ? -ENOTSUP : attach_keep_prog(&fd, skel->progs.xdpctl_xdp_veth);
 	xdp_bpf__destroy(skel);
 	return err ?: fd;

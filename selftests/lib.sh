@@ -1,0 +1,573 @@
+# shellcheck shell=bash
+# lib.sh - what the system tests share: namespaces of their own, a small topology,
+# TAP output, and frames made to measure.
+#
+# A test sources this file, builds, checks, and ends with `finish`:
+#
+#     topology          host namespace, VM namespaces v1 v2 v3, a wire, addresses
+#     x ARG...          xdpctl in the host namespace
+#     ns NAME CMD...    a command in a namespace
+#     check, json, ...  one TAP line each; what was seen follows a failed one
+#     frame ...         sends a frame and looks at who gets it, byte for byte
+#     down              takes the topology away again, to build another
+#     finish            plan line and exit status
+#
+# Everything is named after the script and its pid, so scripts run side by side; the
+# EXIT trap removes namespaces, processes, pins and files, whatever happened.
+# XDPCTL names the binary to test (default: this tree's build/xdpctl).
+
+set -u -o pipefail
+shopt -s inherit_errexit 2>/dev/null
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+XDPCTL=$(realpath "${XDPCTL:-$HERE/../build/xdpctl}")
+SCRIPT=$(basename "$0" .sh)
+P=xt-$SCRIPT-$$ # prefix of namespaces
+T=$(mktemp -d "${TMPDIR:-/tmp}/$P.XXXXXX")
+LABEL=''        # put before each check's name: the variant that runs now
+export XDPCTL P T
+
+lib_spaces=() lib_pids=() lib_n=0 lib_failed=0 lib_done=0
+
+# ---- TAP ----
+
+# ok NAME; not_ok NAME [SEEN]; skip NAME REASON: one result.
+ok() {
+	echo "ok $((++lib_n)) - $LABEL$1"
+}
+
+not_ok() {
+	echo "not ok $((++lib_n)) - $LABEL$1"
+	((++lib_failed))
+	[ -z "${2-}" ] || echo "#     ${2//$'\n'/$'\n'#     }"
+}
+
+skip() {
+	echo "ok $((++lib_n)) - $LABEL$1 # SKIP $2"
+}
+
+# check NAME CMD...: passes when CMD does. check_not: passes when it fails.
+check() {
+	local name=$1 seen status
+	shift
+	seen=$("$@" 2>&1)
+	status=$?
+	if [ $status = 0 ]; then ok "$name"; else not_ok "$name" "$* => exit $status"$'\n'"$seen"; fi
+}
+
+check_not() {
+	local name=$1 seen
+	shift
+	if seen=$("$@" 2>&1); then not_ok "$name" "$* => exit 0"$'\n'"$seen"; else ok "$name"; fi
+}
+
+# equal NAME SEEN WANTED
+equal() {
+	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "seen:   $2"$'\n'"wanted: $3"; fi
+}
+
+# json NAME FILTER ARG...: whether jq -e FILTER holds for what xdpctl -j ARG... prints.
+json() {
+	local name=$1 filter=$2 seen
+	shift 2
+	if ! seen=$(x -j "$@" 2>&1); then
+		not_ok "$name" "xdpctl -j $* failed: $seen"
+	elif jq -e "$filter" <<<"$seen" >/dev/null 2>&1; then
+		ok "$name"
+	else
+		not_ok "$name" "xdpctl -j $* | jq '$filter'"$'\n'"$seen"
+	fi
+}
+
+# refused NAME STATUS TEXT ARG...: xdpctl ARG... ends with STATUS, one line on stderr with TEXT
+# in it, nothing on stdout.
+refused() {
+	local name=$1 wanted=$2 text=$3 out status
+	shift 3
+	out=$(x "$@" 2>"$T/stderr")
+	status=$?
+	if [ $status = "$wanted" ] && [ -z "$out" ] && [ "$(wc -l <"$T/stderr")" = 1 ] &&
+		grep -qF -- "$text" "$T/stderr"; then
+		ok "$name"
+	else
+		not_ok "$name" "xdpctl $* => exit $status, wanted $wanted and \"$text\""$'\n'"$out$(cat "$T/stderr")"
+	fi
+}
+
+# eventually NAME SECONDS CMD...: as check, but CMD may need a few tries.
+eventually() {
+	local name=$1 end=$((SECONDS + $2)) seen
+	shift 2
+	while ! seen=$("$@" 2>&1); do
+		if [ $SECONDS -ge $end ]; then
+			not_ok "$name" "$* still fails"$'\n'"$seen"
+			return
+		fi
+		sleep 0.1
+	done
+	ok "$name"
+}
+
+# must CMD...: set-up that has to work; the script ends when it does not.
+must() {
+	local seen
+	seen=$("$@" 2>&1) && return
+	not_ok "set-up" "$* failed"$'\n'"$seen"
+	exit 1
+}
+
+# Takes the topology away, prints the plan, exits.
+finish() {
+	down
+	echo "1..$lib_n"
+	lib_done=1
+	exit $((lib_failed > 0))
+}
+
+# ---- namespaces and processes ----
+
+# ns NAME CMD...: runs a command in a namespace.
+ns() {
+	local name=$1
+	shift
+	nsenter --net="/run/netns/$P-$name" "$@"
+}
+
+# spawn NAME CMD...: the same in the background; its pid is in $! and ends with the topology.
+spawn() {
+	local name=$1
+	shift
+	nsenter --net="/run/netns/$P-$name" "$@" &
+	lib_pids+=($!)
+}
+
+# end PID: ends a process of spawn's and waits for it.
+end() {
+	local pid=$1
+	[ "$(ps -o ppid= -p "$pid" 2>/dev/null | tr -d ' ')" != $BASHPID ] || kill "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	return 0
+}
+
+# xdpctl in the host namespace; x_in NAME: in another one.
+x() {
+	"$XDPCTL" -n "$P-host" "$@"
+}
+
+x_in() {
+	local name=$1
+	shift
+	"$XDPCTL" -n "$P-$name" "$@"
+}
+
+# netns NAME: an empty namespace. Addresses are usable at once, and nobody talks unasked.
+netns() {
+	must ip netns add "$P-$1"
+	lib_spaces+=("$1")
+	must ip -n "$P-$1" link set lo up
+	must ns "$1" sysctl -qw net.ipv6.conf.{all,default}.accept_dad=0 \
+		net.ipv6.conf.default.router_solicitations=0 net.ipv4.ip_unprivileged_port_start=0
+}
+
+# The pins of a namespace's data plane.
+pins() {
+	echo "/sys/fs/bpf/xdpctl/$(stat -Lc %i "/run/netns/$P-$1")"
+}
+
+# Ends processes, detaches switches, deletes namespaces. Each switch must leave nothing.
+down() {
+	local pid name left
+	frames_close
+	for pid in ${lib_pids+"${lib_pids[@]}"}; do end "$pid"; done
+	lib_pids=()
+	for name in ${lib_spaces+"${lib_spaces[@]}"}; do
+		left=$(pins "$name")
+		if [ -e "$left" ]; then
+			"$XDPCTL" -n "$P-$name" detach || not_ok "detach in $name"
+			[ ! -e "$left" ] || not_ok "detach in $name leaves nothing" "$(ls "$left")"
+		fi
+		ip netns del "$P-$name"
+	done
+	lib_spaces=()
+}
+
+lib_exit() {
+	local status=$?
+	trap '' INT TERM HUP
+	down
+	rm -rf "$T"
+	[ $lib_done = 1 ] || echo "Bail out! $SCRIPT ended early with status $status"
+}
+trap lib_exit EXIT
+trap 'exit 130' INT TERM HUP
+
+# ---- topology ----
+
+#      VM namespaces            host namespace             wire namespace
+#     v1 eth0 10.0.0.1 ──veth── v1 ┐
+#     v2 eth0 10.0.0.2 ──veth── v2 ┼ switch ─ nic0 ──veth── eth0 10.0.0.200
+#     v3 eth0 10.0.0.3 ──veth── v3 ┘  host's own 10.0.0.100
+#
+# IPv6 is fd00::N, an Ethernet address 02:00:00:00:00:NN (N in hexadecimal); mN means it.
+
+mac() {
+	printf '02:00:00:00:00:%02x' "$1"
+}
+
+# veth NAME N [DEV]: a namespace NAME whose eth0 has the addresses of N, with its other end
+# DEV (default NAME) in the host namespace. Offloads stay as the kernel makes them.
+veth() {
+	netns "$1"
+	must ip -n "$P-host" link add name "${3:-$1}" type veth peer name eth0 \
+		address "$(mac "$2")" netns "$P-$1"
+	must ip -n "$P-host" link set dev "${3:-$1}" up
+	must ip -n "$P-$1" link set eth0 up
+	must ip -n "$P-$1" address add "10.0.0.$2/24" dev eth0
+	must ip -n "$P-$1" address add "fd00::$2/64" dev eth0 nodad
+}
+
+# topology [VM...]: a host, VMs (default v1 v2 v3), a wire behind the host's device nic0.
+topology() {
+	local vm n=0
+	netns host
+	[ $# != 0 ] || set -- v1 v2 v3
+	for vm; do veth "$vm" $((++n)); done
+	veth wire 200 nic0
+	must ip -n "$P-host" link set nic0 address "$(mac 100)"
+	must ip -n "$P-host" address add 10.0.0.100/24 dev nic0
+	must ip -n "$P-host" address add fd00::100/64 dev nic0 nodad
+}
+
+# gro NAME...: lets eth0 of a namespace take frames that XDP sends to it.
+gro() {
+	local name
+	for name; do must ns "$name" ethtool -K eth0 gro on; done
+}
+
+# tap NAME: a tap device in the host namespace, for `frame` or a real guest.
+tap() {
+	must ip -n "$P-host" tuntap add dev "$1" mode tap
+	must ip -n "$P-host" link set dev "$1" up
+}
+
+# ---- traffic between real stacks ----
+
+# pings FROM ADDRESS [OPT...]: one answer is enough (the first request may wait for ND).
+pings() {
+	local from=$1 address=$2
+	shift 2
+	ns "$from" ping -q -c 3 -i 0.05 -W 1 -w 3 "$@" "$address"
+}
+
+# silent FROM ADDRESS [OPT...]: nothing answers.
+silent() {
+	local from=$1 address=$2
+	shift 2
+	! ns "$from" ping -q -c 3 -i 0.05 -W 0.4 -w 1 "$@" "$address"
+}
+
+# listening NAME PORT: a TCP server is there.
+listening() {
+	local try
+	for try in {1..50}; do
+		[ -z "$(ns "$1" ss -Hltn "sport = :$2")" ] || return 0
+		sleep 0.05
+	done
+	echo "nobody listens at port $2 (tried $try times)"
+	return 1
+}
+
+# data MIB: a file of random octets.
+data() {
+	[ -e "$T/data$1" ] || head -c "$1M" /dev/urandom >"$T/data$1"
+	echo "$T/data$1"
+}
+
+# transfer FROM TO ADDRESS [MIB]: a TCP stream that arrives as it was sent. ADDRESS is TO's.
+transfer() {
+	local from=$1 to=$2 address=$3 file family=4 server
+	file=$(data "${4:-64}")
+	[[ $address != *:* ]] || family=6
+	spawn "$to" timeout 60 socat -u "TCP$family-LISTEN:5001,reuseaddr" STDOUT >"$T/received"
+	server=$!
+	listening "$to" 5001 || return 1
+	if ! ns "$from" timeout 30 socat -u "FILE:$file" "TCP$family:[$address]:5001,connect-timeout=5"; then
+		end "$server"
+		echo "cannot be sent"
+		return 1
+	fi
+	wait "$server"
+	cmp "$file" "$T/received"
+}
+
+# No namespace of the topology got a wrong TCP or UDP checksum.
+checksums_right() {
+	local name seen=''
+	for name in "${lib_spaces[@]}"; do
+		seen+=$(ns "$name" nstat -asz TcpInCsumErrors UdpInCsumErrors Udp6InCsumErrors |
+			awk -v "n=$name" '!/^#/ && $2 { print n, $1, $2 }')
+	done
+	[ -z "$seen" ] || { echo "$seen" && return 1; }
+}
+
+# drops DEV REASON: a counter of the port's.
+drops() {
+	x -j stats dev "$1" | jq ".[0].drops.$2"
+}
+
+# ---- frames made to measure ----
+
+# frames PARTY...: opens the ends that `frame` uses. A party is a namespace (its eth0), dev:NAME
+# (what the host's stack gets by a device of its own and takes as meant for it: after TC, not
+# before), all:NAME (all that passes a device of the host's, before TC) or tap:NAME (the VM's
+# side of a tap).
+#
+# frame NAME FROM FRAME [TO[=FRAME]]...: FROM sends FRAME; exactly the parties TO get it,
+# once, unchanged or as said. A frame is written as its fields:
+#
+#     DST SRC [TPID:TCI]... TYPE [+OCTETS]      TPID, TCI, TYPE in hexadecimal
+#
+# DST and SRC are addresses, or mN, or bc (broadcast), mc, mc6 (multicast). TYPE may be
+# udp/SRC/DST (IPv4 or IPv6 by the addresses) or llc (802.3 with the STP's header).
+# Octets of payload are for the frame to be longer than the shortest. A mark that is in no other
+# frame tells one from the other.
+#
+# send FROM COUNT FRAME: COUNT frames, the source address counted up, nobody looks.
+# repeat FROM COUNT FRAME: the same frame COUNT times, nobody looks.
+
+frames() {
+	local line
+	[ -z "${lib_frames-}" ] || frames_close
+	coproc LIB_FRAMES { exec /usr/bin/python3 -c "$lib_python" "$P" "$@" 2>"$T/frames"; }
+	# shellcheck disable=SC2153
+	lib_frames=$LIB_FRAMES_PID lib_in=${LIB_FRAMES[1]} lib_out=${LIB_FRAMES[0]}
+	read -r line <&"$lib_out" && [ "$line" = ready ] && return
+	not_ok "set-up" "frames: $(cat "$T/frames")"
+	exit 1
+}
+
+frames_close() {
+	[ -n "${lib_frames-}" ] || return 0
+	exec {lib_in}>&-
+	wait "$lib_frames" 2>/dev/null
+	lib_frames=''
+}
+
+lib_ask() {
+	local IFS='|' line='no answer'
+	echo "$*" >&"$lib_in"
+	read -r line <&"$lib_out"
+	if [ -z "$line" ]; then cat "$T/frames"; else echo -e "$line"; fi
+	[ "$line" = ok ]
+}
+
+frame() {
+	local name=$1 seen
+	shift
+	if seen=$(lib_ask frame "$@"); then ok "$name"; else not_ok "$name" "$* =>"$'\n'"$seen"; fi
+}
+
+send() {
+	must lib_ask send "$@"
+}
+
+repeat() {
+	must lib_ask repeat "$@"
+}
+
+lib_python=$(
+	cat <<'PYTHON'
+import ctypes, fcntl, ipaddress, os, select, socket, struct, sys, time
+
+PREFIX = sys.argv[1]
+NAMED = {"bc": "ff:ff:ff:ff:ff:ff", "mc": "01:00:5e:00:00:fb", "mc6": "33:33:00:00:00:fb"}
+ETH_P_ALL = 0x0003
+HOST_TYPES = 0x88b5, 0x0800, 0x86dd, 0x88cc, 0x0004, 0x8847, 0x88a8, 0x8100
+MARK = b"xdpctl-test-"
+
+
+def mac(word):
+    if word[0] == "m" and word[1:].isdigit():
+        return b"\2\0\0\0" + int(word[1:]).to_bytes(2, "big")
+    return bytes.fromhex(NAMED.get(word, word).replace(":", ""))
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data)) if len(data) % 2 == 0 else checksum_sum(data)
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def checksum_sum(data):
+    return sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0"))
+
+
+def udp(words, payload):
+    source, target = (ipaddress.ip_address(word) for word in words)
+    length = 8 + len(payload)
+    ports = struct.pack("!HHH", 4000, 4001, length)
+    pseudo = source.packed + target.packed + struct.pack("!IHBB", length, 0, 0, 17)
+    check = checksum(pseudo + ports + b"\0\0" + payload) or 0xffff
+    body = ports + struct.pack("!H", check) + payload
+    if source.version == 6:
+        return b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, length, 17, 64) + source.packed + target.packed + body
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 1, 0, 64, 17, 0) + source.packed + target.packed
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    return b"\x08\x00" + header + body
+
+
+def build(text, mark, step=0):
+    words = text.split()
+    size = int(words.pop()[1:]) if words[-1][0] == "+" else 46
+    source = (int.from_bytes(mac(words[1]), "big") + step).to_bytes(6, "big")
+    out = mac(words[0]) + source
+    payload = mark + bytes(i & 0xff for i in range(max(0, size - len(mark))))
+    for word in words[2:]:
+        if ":" in word and not word.startswith("udp/"):
+            out += bytes.fromhex(word.replace(":", ""))
+        elif word.startswith("udp/"):
+            out += udp(word.split("/")[1:], payload)
+        elif word == "llc":
+            out += struct.pack("!H", 3 + len(payload)) + b"\x42\x42\x03" + payload
+        else:
+            out += bytes.fromhex(word) + payload
+    return out
+
+
+class Party:
+    def __init__(self, word):
+        kind, _, self.dev = word.rpartition(":")
+        self.name = word
+        self.sockets = []
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/run/netns/{PREFIX}-{'host' if kind else word}") as space:
+            if libc.setns(space.fileno(), 0x40000000):
+                raise OSError(ctypes.get_errno(), "setns")
+        if kind == "tap":
+            self.tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+            fcntl.ioctl(self.tap, 0x400454ca, struct.pack("16sH22x", self.dev.encode(), 0x1002))
+            self.sockets.append(self.tap)
+            return
+        self.tap = None
+        self.ignored = [4]  # PACKET_OUTGOING
+        if kind == "dev":
+            self.ignored.append(3)  # PACKET_OTHERHOST
+        for proto in HOST_TYPES if kind == "dev" else (ETH_P_ALL,):
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(proto))
+            s.setsockopt(socket.SOL_SOCKET, 33, 1 << 23)  # SO_RCVBUFFORCE
+            s.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA
+            s.bind((self.dev if kind else "eth0", proto))
+            s.setblocking(False)
+            self.sockets.append(s)
+        self.sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.sender.bind((self.dev if kind else "eth0", 0))
+        # all frames, not only those for our address
+        self.sender.setsockopt(263, 1, struct.pack("iHH8s", socket.if_nametoindex(
+            self.dev if kind else "eth0"), 1, 0, b""))
+
+    def send(self, frame):
+        if self.tap is not None:
+            os.write(self.tap, frame)
+            return
+        self.sender.send(frame)
+
+    def drain(self):
+        """Other traffic may have filled the sockets."""
+        for end in self.sockets:
+            while self.receive(end) is not None:
+                pass
+
+    def receive(self, end):
+        """A frame, with a tag that the kernel took out of it; None when there is none."""
+        if end is self.tap:
+            try:
+                return os.read(end, 70000)
+            except BlockingIOError:
+                return None
+        try:
+            frame, control, _, address = end.recvmsg(70000, 256)
+        except BlockingIOError:
+            return None
+        if address[2] in self.ignored:
+            return b""
+        for level, kind, value in control:
+            if (level, kind) == (263, 8) and len(value) >= 20:
+                status, _, _, _, _, tci, tpid = struct.unpack("IIIHHHH", value[:20])
+                if status & 0x10:  # TP_STATUS_VLAN_VALID
+                    tpid = tpid if status & 0x40 else 0x8100
+                    frame = frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
+        return frame
+
+
+def collect(mark, source, wanted, settle):
+    """{party: [frames with the mark]}: until all that is wanted is there, and a while longer.
+    A frame of somebody else's that quotes the mark is an ICMP error."""
+    seen = {party.name: [] for party in parties.values()}
+    ends = {end: party for party in parties.values() for end in party.sockets}
+    deadline, quiet = time.monotonic() + 3, None
+    while True:
+        now = time.monotonic()
+        if quiet is None and all(len(seen[name]) for name in wanted):
+            quiet = now + settle
+        if now >= (deadline if quiet is None else quiet):
+            return seen
+        for end in select.select(list(ends), [], [], 0.01)[0]:
+            frame = ends[end].receive(end)
+            while frame is not None:
+                if mark in frame and frame[6:12] == source:
+                    seen[ends[end].name].append(frame)
+                frame = ends[end].receive(end)
+
+
+def do_frame(sender, text, *targets):
+    global count
+    count += 1
+    mark = MARK + count.to_bytes(4, "big")
+    wanted = {}
+    for target in targets:
+        name, _, other = target.partition("=")
+        if name not in parties:
+            return f"{name} is no party"
+        wanted[name] = build(other or text, mark)
+    sent = build(text, mark)
+    for party in parties.values():
+        party.drain()
+    parties[sender].send(sent)
+    seen = collect(mark, sent[6:12], wanted, 0.05)
+    wrong = []
+    for name, frames in seen.items():
+        if name in wanted and frames != [wanted[name]]:
+            wrong.append(f"{name} got {len(frames)} frames: {' '.join(map(show, frames))}"
+                         f"\\nwanted {show(wanted[name])}")
+        elif name not in wanted and frames:
+            wrong.append(f"{name} got what is not for it: {show(frames[0])}")
+    return "\\n".join(wrong) or "ok"
+
+
+def do_send(sender, number, text):
+    for step in range(int(number)):
+        parties[sender].send(build(text, b"", step))
+    return "ok"
+
+
+def do_repeat(sender, number, text):
+    frame = build(text, b"")
+    for _ in range(int(number)):
+        parties[sender].send(frame)
+    return "ok"
+
+
+def show(frame):
+    return frame[:64].hex() + (f"... ({len(frame)} octets)" if len(frame) > 64 else "")
+
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # frames stay in order
+count = 0
+parties = {word: Party(word) for word in sys.argv[2:]}
+print("ready", flush=True)
+for line in sys.stdin:
+    words = line.rstrip("\n").split("|")
+    print({"frame": do_frame, "send": do_send, "repeat": do_repeat}[words[0]](*words[1:]), flush=True)
+PYTHON
+)

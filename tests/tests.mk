@@ -1,0 +1,33 @@
+# The test programs, in $(B)/tests/, with the sanitizers.
+#
+#   unit      words, tables and JSON without a kernel
+#   load      every program passes this kernel's verifier
+#   packet    packet tables at both hooks
+#   captures  real captures, mutated
+
+T := $(B)/tests
+TEST_HEADERS := $(wildcard tests/*.h)
+TEST_PROGRAMS := unit load packet captures
+LAB := lab frame tap
+# A row of a table names what matters: the rest is 0.
+TEST_CFLAGS = $(CFLAGS) $(SANITIZE) -Wno-missing-field-initializers
+
+.PHONY: tests
+tests: $(TEST_PROGRAMS:%=$(T)/%)
+
+$(T)/%.o: tests/%.c $(B)/xdp.skel.h $(B)/tc.skel.h $(HEADERS) $(TEST_HEADERS) Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -c -o $@ $<
+
+$(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host packet_guard \
+	packet_offload packet_matrix packet_learning $(LAB))
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
+
+$(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err)
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
+
+$(T)/load: $(T)/load.o $(T)/tap.o
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf
+
+$(T)/captures: $(patsubst %,$(T)/%.o,captures pcap $(LAB))
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
