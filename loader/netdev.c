@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Network devices by rtnetlink, ethtool and the netdev family of generic netlink. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
@@ -226,6 +228,16 @@ static struct nlmsghdr *genl_request(char *buf, __u16 family, __u8 command)
 	return nlh;
 }
 
+/* Asking an older kernel would make it look for a module, each time. */
+static bool kernel_has_netdev_family(void)
+{
+	struct utsname kernel;
+	int major = 0, minor = 0;
+
+	return !uname(&kernel) && sscanf(kernel.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 3));
+}
+
 bool netdev_takes_xdp(const struct netdev *d)
 {
 	char buf[MNL_NLMSG_HDRLEN + 256];
@@ -235,7 +247,8 @@ bool netdev_takes_xdp(const struct netdev *d)
 
 	nlh = genl_request(buf, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
 	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY);
-	if (ask(NETLINK_GENERIC, nlh, family_message, &family) || !family)
+	if (!kernel_has_netdev_family() || ask(NETLINK_GENERIC, nlh, family_message, &family) ||
+	    !family)
 		return strcmp(d->kind, "veth"); /* a veth's peer must be ready for it: unknown */
 	nlh = genl_request(buf, family, NETDEV_CMD_GET);
 	mnl_attr_put_u32(nlh, NETDEV_ATTR_IFINDEX, d->ifindex);
