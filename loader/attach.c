@@ -22,12 +22,6 @@
 #define TC_HANDLE   0x786470 /* of our filter in a clsact qdisc */
 #define TC_PRIORITY 1
 
-static const char *const map_names[MAP_COUNT] = {
-#define X(id, name) #name,
-	STATE_MAPS(X)
-#undef X
-};
-
 static bool probe_tcx(void)
 {
 	struct bpf_insn insns[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K},
@@ -93,7 +87,7 @@ __u64 attach_build(void)
 static int map_index(const char *name)
 {
 	for (int i = 0; i < MAP_COUNT; i++)
-		if (!strcmp(map_names[i], name))
+		if (!strcmp(state_map_names[i], name))
 			return i;
 	return -1;
 }
@@ -111,7 +105,7 @@ int attach_reuse_maps(struct state *s, struct bpf_object *obj)
 			continue;
 		err = bpf_map__reuse_fd(map, s->maps[i]);
 		if (err)
-			return fail(err, "map %s: cannot be taken over: %s", map_names[i],
+			return fail(err, "map %s: cannot be taken over: %s", state_map_names[i],
 				    strerror(-err));
 	}
 	return 0;
@@ -130,7 +124,7 @@ static int keep_maps(struct state *s, struct bpf_object *obj)
 			continue;
 		s->maps[i] = dup(bpf_map__fd(map));
 		if (s->maps[i] < 0)
-			return fail(errno, "map %s: %s", map_names[i], strerror(errno));
+			return fail(errno, "map %s: %s", state_map_names[i], strerror(errno));
 	}
 	return 0;
 }
@@ -185,6 +179,32 @@ int attach_start_gc(int gc)
 	return 0;
 }
 
+/* ---- pinned links ---- */
+
+void attach_link_remove(const char *path)
+{
+	int fd = bpf_obj_get(path);
+
+	if (fd >= 0) {
+		bpf_link_detach(fd);
+		close(fd);
+	}
+	unlink(path);
+}
+
+bool attach_link_on(const char *path, __u32 ifindex)
+{
+	struct bpf_link_info link = {};
+	__u32 len = sizeof(link);
+	int fd = bpf_obj_get(path), err;
+
+	if (fd < 0)
+		return false;
+	err = bpf_obj_get_info_by_fd(fd, &link, &len);
+	close(fd);
+	return !err && link.xdp.ifindex == ifindex; /* where tcx.ifindex is, too */
+}
+
 /* ---- TC ---- */
 
 static void link_path(const struct state *s, __u32 id, bool egress, char *buf, size_t n)
@@ -195,15 +215,9 @@ static void link_path(const struct state *s, __u32 id, bool egress, char *buf, s
 static void tcx_remove(const struct state *s, __u32 id, bool egress)
 {
 	char path[128];
-	int fd;
 
 	link_path(s, id, egress, path, sizeof(path));
-	fd = bpf_obj_get(path);
-	if (fd >= 0) {
-		bpf_link_detach(fd);
-		close(fd);
-	}
-	unlink(path);
+	attach_link_remove(path);
 }
 
 static int tcx_attach(const struct state *s, __u32 id, const struct netdev *dev, bool egress)
@@ -239,18 +253,10 @@ static int tcx_replace(const struct state *s, __u32 id, bool egress)
 /* Whether a pinned link is there and on the port's device. */
 static bool tcx_alive(const struct state *s, __u32 id, const struct port_info *info, bool egress)
 {
-	struct bpf_link_info link = {};
-	__u32 len = sizeof(link);
 	char path[128];
-	int fd, err;
 
 	link_path(s, id, egress, path, sizeof(path));
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return false;
-	err = bpf_obj_get_info_by_fd(fd, &link, &len);
-	close(fd);
-	return !err && link.xdp.ifindex == info->ifindex; /* where tcx.ifindex is, too */
+	return attach_link_on(path, info->ifindex);
 }
 
 static enum bpf_tc_attach_point tc_point(bool egress)

@@ -31,6 +31,10 @@ int attach_reuse_maps(struct state *s, struct bpf_object *obj);
 /* Replaces *fd by one of a loaded program that outlives its object. */
 struct bpf_program;
 int attach_keep_prog(int *fd, const struct bpf_program *prog);
+/* Takes a pinned link off its device, also one that is in another namespace by now. */
+void attach_link_remove(const char *path);
+/* Whether a pinned TCX or XDP link is on a device. */
+bool attach_link_on(const char *path, __u32 ifindex);
 /* Starts or takes over the ageing timer. */
 int attach_start_gc(int gc);
 

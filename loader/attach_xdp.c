@@ -126,15 +126,10 @@ static int link_attach(struct state *s, __u32 id, const struct netdev *dev, __u8
 
 static void link_remove(const struct state *s, __u32 id)
 {
-	int fd = link_open(s, id);
 	char path[128];
 
-	if (fd < 0)
-		return;
-	bpf_link_detach(fd); /* also from a device that is in another namespace by now */
-	close(fd);
 	link_path(s, id, path, sizeof(path));
-	unlink(path);
+	attach_link_remove(path);
 }
 
 static int link_replace(struct state *s, __u32 id, const struct netdev *dev)
@@ -153,16 +148,10 @@ static int link_replace(struct state *s, __u32 id, const struct netdev *dev)
 
 static bool link_alive(const struct state *s, __u32 id, const struct netdev *dev)
 {
-	struct bpf_link_info info = {};
-	__u32 len = sizeof(info);
-	int fd = link_open(s, id);
-	bool alive;
+	char path[128];
 
-	if (fd < 0)
-		return false;
-	alive = !bpf_obj_get_info_by_fd(fd, &info, &len) && info.xdp.ifindex == dev->ifindex;
-	close(fd);
-	return alive;
+	link_path(s, id, path, sizeof(path));
+	return attach_link_on(path, dev->ifindex);
 }
 
 /* ---- below libxdp's dispatcher ---- */

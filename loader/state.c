@@ -30,7 +30,7 @@
 #endif
 #define BPFFS "/sys/fs/bpf"
 
-static const char *const map_names[MAP_COUNT] = {
+const char *const state_map_names[MAP_COUNT] = {
 #define X(id, name) #name,
 	STATE_MAPS(X)
 #undef X
@@ -275,7 +275,7 @@ static int open_pins(struct state *s, bool *all)
 	close_maps(s);
 	*all = true;
 	for (int i = 0; i < MAP_COUNT && !err; i++) {
-		err = open_pin(s, map_names[i], &s->maps[i]);
+		err = open_pin(s, state_map_names[i], &s->maps[i]);
 		*all &= s->maps[i] >= 0;
 	}
 	for (int i = 0; i < PROG_COUNT && !err; i++) {
@@ -304,9 +304,9 @@ static int pin_maps(const struct state *s)
 	int err = 0;
 
 	for (int i = 0; i < MAP_COUNT && !err; i++) {
-		pin_path(s, map_names[i], path, sizeof(path));
+		pin_path(s, state_map_names[i], path, sizeof(path));
 		if (access(path, F_OK))
-			err = pin(s, s->maps[i], map_names[i]);
+			err = pin(s, s->maps[i], state_map_names[i]);
 	}
 	return err;
 }

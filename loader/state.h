@@ -53,6 +53,8 @@ enum state_prog {
 	PROG_COUNT,
 };
 
+/* Names of the maps and their pins, by enum state_map. */
+extern const char *const state_map_names[MAP_COUNT];
 /* Pin names, by enum state_prog. */
 extern const char *const state_prog_pins[PROG_COUNT];
 

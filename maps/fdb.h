@@ -14,7 +14,6 @@
 /* Learned addresses leave room for static ones. */
 #define FDB_LEARNED_MAX (FDB_MAX - 32768)
 #define FDB_TOUCH	500000000ULL /* ns: a younger time stamp is not refreshed */
-#define FDB_MAC_MAX	0xffffffffffffULL
 
 struct fdb_key {
 	__u8 mac[6];
