@@ -331,7 +331,8 @@ static int fdb_show(struct args *a)
 		err = read_names(s, &show) ?: fdb_foreach(s, show_one, &show);
 	state_unlock(s);
 	if (!err) {
-		qsort(show.rows, show.n, sizeof(*show.rows), by_place);
+		if (show.n)
+			qsort(show.rows, show.n, sizeof(*show.rows), by_place);
 		out_rows_begin(columns, widths);
 		for (size_t i = 0; i < show.n; i++)
 			out_row(row_json(&show, &show.rows[i]));

@@ -159,8 +159,11 @@ static int lock_dir(struct state *s, bool create)
 					    strerror(errno));
 			if (make_dir(STATE_ROOT))
 				return -EIO;
-			if (mkdir(s->dir, 0700) && errno == ENOENT)
+			if (mkdir(s->dir, 0700) && errno == ENOENT) {
+				if (!lstat(STATE_ROOT, &named) && !S_ISDIR(named.st_mode))
+					return fail(ENOTDIR, STATE_ROOT ": is not a directory");
 				continue; /* another namespace's detach took the root away */
+			}
 			if (make_dir(s->dir))
 				return -EIO;
 		}
@@ -320,8 +323,10 @@ static int pin_progs(const struct state *s)
 	return err;
 }
 
-/* Removes the pins and their directory; links and programs on devices go first. */
-static void remove_pins(struct state *s)
+/*
+ * Removes the pins and their directory, under the lock; links and programs on devices go first.
+ */
+static int remove_pins(struct state *s)
 {
 	DIR *d = opendir(s->dir);
 	struct dirent *e;
@@ -335,8 +340,10 @@ static void remove_pins(struct state *s)
 	}
 	if (d)
 		closedir(d);
-	rmdir(s->dir);
+	if (rmdir(s->dir) && errno != ENOENT)
+		return fail(errno, "%s: cannot be removed: %s", s->dir, strerror(errno));
 	rmdir(STATE_ROOT);
+	return 0;
 }
 
 /* Loads this build's programs, takes over what is attached, and says so in meta. */
@@ -379,9 +386,10 @@ static int create(struct state *s)
 }
 
 /* What a dead command left of making or removing a data plane, or of another namespace's. */
-static void sweep(struct state *s)
+static int sweep(struct state *s)
 {
 	struct port_list ports;
+	int err;
 
 	if (s->meta && s->meta->layout == MAPS_LAYOUT && s->meta->netns == netns_cookie &&
 	    s->maps[MAP_PORT_INFO] >= 0 && !map_all(s) && !port_list(s, &ports)) {
@@ -389,10 +397,11 @@ static void sweep(struct state *s)
 			port_remove(s, ports.at[i].id, &ports.at[i].info);
 		port_list_free(&ports);
 	}
-	remove_pins(s);
+	err = remove_pins(s);
 	close_maps(s);
 	maps_open = false;
 	state_unlock(s);
+	return err;
 }
 
 /* Whether the maps that are open are a finished data plane of this namespace. */
@@ -418,10 +427,8 @@ static int open_maps(struct state *s, enum state_open how)
 			    s->dir, s->meta->version, s->meta->layout, MAPS_LAYOUT);
 	if (usable(s))
 		return complete ? map_all(s) : take_over(s);
-	if (s->meta || how != STATE_CREATE) {
-		sweep(s);
-		return access(s->dir, F_OK) ? 0 : fail(EBUSY, "%s: cannot be removed", s->dir);
-	}
+	if (s->meta || how != STATE_CREATE)
+		return sweep(s);
 	err = create(s);
 	if (err)
 		sweep(s);
@@ -487,6 +494,5 @@ void state_end(struct state *s)
 int state_detach(struct state *s)
 {
 	__atomic_store_n(&s->meta->ready, 0, __ATOMIC_SEQ_CST);
-	sweep(s);
-	return access(s->dir, F_OK) ? 0 : fail(EBUSY, "%s: cannot be removed", s->dir);
+	return sweep(s);
 }

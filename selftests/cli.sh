@@ -278,7 +278,7 @@ fdbs() {
 	bad 1 $a fdb del $a
 	check "fdb del vlan" silently x fdb del $a vlan 10
 	check "fdb del" silently x fdb del $a network lan
-	json "... deletes" 'map(.mac[-2:]) == ["0b"]' fdb show
+	json "... deletes" 'map(select(.state == "static") | .mac[-2:]) == ["0b"]' fdb show
 	check "fdb flush by network, dev, vlan" silently x fdb flush vlan 10 dev v2 network lan
 	json "... keeps static ones" 'length == 1' fdb show
 	must x port set dev v2 mac 02:00:00:00:00:0c
