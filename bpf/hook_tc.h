@@ -20,6 +20,18 @@ static __always_inline bool hook_frame(struct __sk_buff *skb, void **data, void 
 	return true;
 }
 
+/* Octets of the frame's data. */
+static __always_inline __u32 hook_length(struct __sk_buff *skb)
+{
+	return skb->len;
+}
+
+/* Copies n octets of the frame, wherever they are. Returns 0, or not: they are not all there. */
+static __always_inline long hook_load(struct __sk_buff *skb, __u32 offset, void *to, __u32 n)
+{
+	return bpf_skb_load_bytes(skb, offset, to, n);
+}
+
 /* Returns the protocol of a tag in the metadata (network order) or 0. */
 static __always_inline __u16 hook_tag(struct __sk_buff *skb, __u32 *tag)
 {

@@ -19,6 +19,18 @@ static __always_inline bool hook_frame(struct xdp_md *ctx, void **data, void **e
 	return bpf_xdp_get_buff_len(ctx) == *len;
 }
 
+/* Octets of the frame's data. */
+static __always_inline __u32 hook_length(struct xdp_md *ctx)
+{
+	return ctx->data_end - ctx->data;
+}
+
+/* Copies n octets of the frame. Returns 0, or not: they are not all there. */
+static __always_inline long hook_load(struct xdp_md *ctx, __u32 offset, void *to, __u32 n)
+{
+	return bpf_xdp_load_bytes(ctx, offset, to, n);
+}
+
 static __always_inline __u16 hook_tag(struct xdp_md *ctx, __u32 *tag)
 {
 	return 0;

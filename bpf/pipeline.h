@@ -9,10 +9,13 @@
 #ifndef BPF_PIPELINE_H
 #define BPF_PIPELINE_H
 
+#include "acl.h"
+#include "btf.h"
 #include "cache.h"
 #include "fdb.h"
 #include "forward.h"
 #include "guard.h"
+#include "l3.h"
 #include "parse.h"
 #include "port.h"
 #include "vlan.h"

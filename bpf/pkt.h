@@ -18,6 +18,9 @@
 #include "../maps/network.maps.h"
 #include "../maps/fdb.maps.h"
 #include "../maps/stats.maps.h"
+#include "../maps/acl.maps.h"
+#include "../maps/flow.maps.h"
+#include "../maps/l3.maps.h"
 
 #define READ_ONCE(x)	 (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
@@ -62,6 +65,9 @@ struct pkt {
 	/* VLAN */
 	__u32 inside; /* the tag that the frame has on a port that carries all VLANs */
 	__u16 vid;    /* 0: untagged on transparent ports */
+
+	/* l3, where something asks for it; else NULL */
+	struct l3 *l3;
 
 	/* cache */
 	__u32 generation; /* when the way began */

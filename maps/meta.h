@@ -6,7 +6,7 @@
 #include <linux/types.h>
 
 /* Raised with every change of a key or value type in maps/. */
-#define MAPS_LAYOUT 1
+#define MAPS_LAYOUT 2
 
 struct meta {
 	__u32 layout;

@@ -13,6 +13,7 @@
 #define PORT_SLOT_PROBES 16
 #define PORT_NAME_LEN	 16 /* IFNAMSIZ */
 #define PORT_MAC_MAX	 16 /* addresses in one port's `mac` setting */
+#define PORT_IP_MAX	 16 /* prefixes in one port's `ip` setting */
 #define VLAN_WORDS	 64 /* 4,096 VIDs, one bit each */
 
 enum vlan_mode {
@@ -40,10 +41,20 @@ union port_policy {
 		__u64 bcast_flood : 1;
 		__u64 sticky : 1;
 		__u64 hairpin : 1;
-		__u64 mac_guard : 1; /* only sources in port_macs */
-		__u64 xdp_tx : 1;    /* its device takes frames from XDP, and may get them so */
-		__u64 offloads : 1;  /* frames may carry partial checksums (tap, veth) */
-		__u64 unused : 18;
+		__u64 mac_guard : 1;   /* only sources in port_macs */
+		__u64 xdp_tx : 1;      /* its device takes frames from XDP, and may get them so */
+		__u64 offloads : 1;    /* frames may carry partial checksums (tap, veth) */
+		__u64 ip_guard : 1;    /* only sources in port_ips */
+		__u64 dhcp_server : 1; /* may answer DHCP requests */
+		__u64 ra : 1;	       /* may send router advertisements */
+		__u64 track : 1;       /* a list, a policy or a limit: connections are tracked */
+		__u64 deny_in : 1;     /* policy-in, policy-out: what no rule matches is denied */
+		__u64 deny_out : 1;
+		__u64 list_in : 1; /* has a list of its own */
+		__u64 list_out : 1;
+		__u64 net_list_in : 1; /* its network has a list (not of an uplink) */
+		__u64 net_list_out : 1;
+		__u64 unused : 8;
 	};
 };
 _Static_assert(sizeof(union port_policy) == 8, "one store changes it");
@@ -54,9 +65,15 @@ struct port {
 	__u32 frame_max; /* octets, without VLAN tags: MTU + 14 when last looked at */
 	__u32 next;	 /* next port of the network, 0: last */
 	__u32 fdb_max;	 /* learned addresses, 0: no limit */
-	__u8 pad[40];
+	__u32 judged;	 /* generation of what judges its packets: raised with each change */
+	__u32 conn_max;	 /* connections that it may own, 0: no limit */
+	__u8 pad[32];
 	__u32 learned; /* addresses learned here now; apart from what each frame reads */
-	__u8 pad2[60];
+	__u32 flows;   /* connections that it owns now, the next ones included */
+	__u32 opening; /* those not answered yet */
+	__u32 rejects; /* answers of `reject` in this second */
+	__u32 rejects_second;
+	__u8 pad2[44];
 };
 _Static_assert(sizeof(struct port) == 128, "two cache lines");
 
@@ -76,6 +93,31 @@ struct port_mac {
 	__u16 port;
 };
 _Static_assert(sizeof(struct port_mac) == 8, "hash key without padding");
+
+/* A key of the LPM trie port_ips: the port, the family, the address. */
+struct port_ip {
+	__u32 prefixlen; /* 24 + that of the address */
+	__u16 port;
+	__u8 family;   /* 4 or 6 */
+	__u8 addr[16]; /* network order */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct port_ip) == 24, "no hidden padding");
+
+/* One prefix of a port's `ip` setting. */
+struct port_prefix {
+	__u8 addr[16];
+	__u8 len;
+	__u8 family; /* 4 or 6 */
+	__u8 pad[2];
+};
+
+/* A switch whose default depends on other settings. */
+enum port_may {
+	MAY_DEFAULT,
+	MAY_ON,
+	MAY_OFF,
+};
 
 enum port_state {
 	PORT_ADDING = 1, /* an unfinished add: undone by the next command */
@@ -130,6 +172,14 @@ struct port_info {
 	__u8 pad2[3];
 	__u32 order; /* ports are listed in the order they were added */
 	__u8 macs[PORT_MAC_MAX][6];
+	__u32 conn_max;
+	__u8 nips;
+	__u8 dhcp_server; /* enum port_may */
+	__u8 ra;	  /* enum port_may */
+	__u8 deny_in;	  /* policy-in, policy-out */
+	__u8 deny_out;
+	__u8 pad3[3];
+	struct port_prefix ips[PORT_IP_MAX];
 	struct port_vlans trunk;
 	char why[96]; /* the reason for the hook and mode, for status */
 };

@@ -16,6 +16,13 @@
 	X(LINK_LOCAL, "link_local",                                                                \
 	  "link-local control frame (01:80:c2:00:00:0x) in a VLAN-aware network (802.1D, 7.12.6)") \
 	X(MAC_SPOOF, "mac_spoof", "source address is not among the port's `mac` addresses")        \
+	X(IP_SPOOF, "ip_spoof", "IP source address is not among the port's `ip` prefixes")         \
+	X(ARP_SPOOF, "arp_spoof", "ARP sender address is not the frame's or the port's own")       \
+	X(ND_SPOOF, "nd_spoof",                                                                    \
+	  "neighbour discovery with an address that is not the port's own, or in fragments")       \
+	X(DHCP_SERVER, "dhcp_server", "DHCP server's answer from a port without `dhcp-server on`") \
+	X(RA_GUARD, "ra_guard", "router advertisement or redirect from a port without `ra on`")    \
+	X(BAD_HEADER, "bad_header", "IP or transport header is cut off or contradicts itself")     \
 	X(VLAN_TAGGED, "vlan_tagged", "tagged frame on an access port, or S-tag on a VLAN port")   \
 	X(VLAN_UNTAGGED, "vlan_untagged", "untagged frame on a trunk without a native VLAN")       \
 	X(VLAN_NOT_MEMBER, "vlan_not_member", "the trunk it came in by does not carry its VLAN")   \
@@ -24,6 +31,14 @@
 	X(ISOLATED, "isolated",                                                                    \
 	  "source and destination are isolated ports (one copy at least, when flooded)")           \
 	X(GROUP, "group", "source and destination are of different groups (likewise)")             \
+	X(ACL_DENY, "acl_deny", "a rule denies it")                                                \
+	X(ACL_REJECT, "acl_reject", "a rule rejects it")                                           \
+	X(POLICY_DENY, "policy_deny", "no rule matches, and the port's policy is deny")            \
+	X(CONN_MAX, "conn_max", "the port owns as many connections as it may (`conn-max`)")        \
+	X(FLOW_FULL, "flow_full", "the table of connections has no room")                          \
+	X(FRAG_FIRST, "frag_first", "fragment whose first one was not seen, or was dropped")       \
+	X(FRAG_TINY, "frag_tiny", "first fragment without the whole transport header (RFC 1858)")  \
+	X(FRAG_OVERLAP, "frag_overlap", "fragment that overlaps the transport header (RFC 1858)")  \
 	X(SAME_PORT, "same_port", "destination is behind the port it came from (see `hairpin`)")   \
 	X(NO_DESTINATION, "no_destination", "no port takes this broadcast or unknown address")     \
 	X(MTU, "mtu", "larger than the destination device's MTU")                                  \
@@ -34,7 +49,10 @@
 #define NOTES(X)                                                                                 \
 	X(FDB_MOVED, "fdb_moved", "a learned address moved to this port")                        \
 	X(FDB_REFUSED, "fdb_refused", "an address was not learned: the port's or table's limit") \
-	X(FDB_EVICTED, "fdb_evicted", "this port's oldest address made room in a full network")
+	X(FDB_EVICTED, "fdb_evicted", "this port's oldest address made room in a full network")  \
+	X(FLOW_EVICTED, "flow_evicted", "an unanswered connection made room for another port's") \
+	X(REJECT_LIMIT, "reject_limit", "a rejected packet was not answered: too many a second") \
+	X(LOG_LOST, "log_lost", "an event of a rule with `log` found the ring full")
 
 enum reason {
 	REASON_NONE,

@@ -19,9 +19,9 @@ _Static_assert(sizeof(struct port_stats) == 32, "two ports to a cache line");
 
 /* By enum reason. */
 struct port_drops {
-	__u64 count[32];
+	__u64 count[64];
 };
-_Static_assert(REASON_MAX <= 32, "a new reason needs a new layout version");
+_Static_assert(REASON_MAX <= 64, "a new reason needs a new layout version");
 
 /* What `stats reset` subtracts. */
 struct stats_base {

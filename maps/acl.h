@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Access control lists: rules, and what they are matched against. A list is one array map of
+ * 128-octet lines, made by the command line (loader/acl_compile.c) and never changed: a new
+ * list takes the place of the old one by a single update of `acl_lists`, so each packet
+ * meets one of them, whole. Line 0 is the header, the rules follow, then the index that finds
+ * a rule among many (docs/DESIGN.md). Counters are apart, in `acl_counters`: a rule keeps its
+ * number through reloads.
+ */
+#ifndef MAPS_ACL_H
+#define MAPS_ACL_H
+
+#include <linux/types.h>
+#include "network.h"
+#include "port.h"
+
+#define ACL_LINE	   128 /* octets */
+#define ACL_LINEAR_MAX	   16  /* rules up to which a list is scanned */
+#define ACL_RULE_MAX	   (1 << 17)
+#define ACL_TUPLE_MAX	   1024 /* bits of a line */
+#define ACL_PRIO_MAX	   0x7fffffff
+
+#define ACL_COUNTER_CHUNK  4096 /* counters of one map in acl_counters */
+#define ACL_COUNTER_CHUNKS 256
+#define ACL_COUNTER_MAX	   (ACL_COUNTER_CHUNK * ACL_COUNTER_CHUNKS)
+
+/* in is towards a port's party, out is from it. */
+enum acl_direction {
+	ACL_IN,
+	ACL_OUT,
+};
+
+/* The place of a list in acl_lists: ports first, then networks, two each. */
+#define ACL_PORT_LIST(id, direction)	(2 * (id) + (direction))
+#define ACL_NETWORK_LIST(id, direction) (2 * (PORT_MAX + 1) + 2 * (id) + (direction))
+#define ACL_LISTS			(2 * (PORT_MAX + 1) + 2 * (NETWORK_MAX + 1))
+
+enum __attribute__((packed)) acl_action {
+	ACL_NONE, /* no rule matches */
+	ACL_ALLOW,
+	ACL_DENY,
+	ACL_REJECT,
+};
+
+/* A packet's state to its connection, one bit each in acl_key.misc. */
+enum acl_state {
+	ACL_NEW = 1,
+	ACL_ESTABLISHED = 2,
+	ACL_RELATED = 4,
+	ACL_INVALID = 8,
+};
+
+enum acl_family {
+	ACL_IP = 1,
+	ACL_IP6 = 2,
+};
+
+/* Fields of acl_key.misc. */
+#define ACL_MISC_PROTO(n)    ((__u32)(n))	/* IP protocol behind extension headers */
+#define ACL_MISC_L4(n)	     ((__u32)(n) << 8)	/* TCP flags, or ICMP type */
+#define ACL_MISC_FAMILY(n)   ((__u32)(n) << 16) /* enum acl_family, 0: neither */
+#define ACL_MISC_STATE(n)    ((__u32)(n) << 20) /* enum acl_state */
+#define ACL_MISC_HAS_L4	     ((__u32)1 << 24)	/* ports, flags, type are known */
+#define ACL_MISC_PROTO_MASK  ACL_MISC_PROTO(0xff)
+#define ACL_MISC_L4_MASK     ACL_MISC_L4(0xff)
+#define ACL_MISC_FAMILY_MASK ACL_MISC_FAMILY(3)
+#define ACL_MISC_STATE_MASK  ACL_MISC_STATE(0xf)
+
+#define ACL_MAC_MASK	     0xffffffffffffULL
+
+/*
+ * What a rule may ask of a packet. Addresses are numbers, the most significant bit first: an
+ * IPv4 address is the upper 32 bits of [0]. Hardware addresses are as in struct pkt: the
+ * first octet is the lowest.
+ */
+struct acl_key {
+	__u64 src[2];
+	__u64 dst[2];
+	__u64 src_mac; /* 48 bits, above them the ethertype behind a C-tag */
+	__u64 dst_mac; /* 48 bits, above them the VID inside the network */
+	__u32 misc;    /* ACL_MISC_… */
+	__u16 sport;   /* host order; 0 where there is none */
+	__u16 dport;
+};
+_Static_assert(sizeof(struct acl_key) == 56, "no hidden padding");
+#define ACL_KEY_ETHERTYPE(n) ((__u64)(n) << 48)
+#define ACL_KEY_VID(n)	     ((__u64)(n) << 48)
+
+/* Which words a rule was given with: what `acl show` prints. */
+#define ACL_GIVEN_FAMILY    0x0001
+#define ACL_GIVEN_PROTO	    0x0002
+#define ACL_GIVEN_SRC	    0x0004
+#define ACL_GIVEN_DST	    0x0008
+#define ACL_GIVEN_SPORT	    0x0010
+#define ACL_GIVEN_DPORT	    0x0020
+#define ACL_GIVEN_ICMP_TYPE 0x0040
+#define ACL_GIVEN_TCP_FLAGS 0x0080
+#define ACL_GIVEN_SRC_MAC   0x0100
+#define ACL_GIVEN_DST_MAC   0x0200
+#define ACL_GIVEN_ETHERTYPE 0x0400
+#define ACL_GIVEN_VLAN	    0x0800
+#define ACL_GIVEN_STATE	    0x1000
+#define ACL_GIVEN_SRC_LEN   0x2000 /* a host's prefix with its length */
+#define ACL_GIVEN_DST_LEN   0x4000
+
+#define ACL_RULE_LOG	    0x1
+#define ACL_RULE_COPY	    0x2 /* of the index: not one of the list's rules */
+
+/* One line. A packet matches if (packet & mask) == key in all words, and the ports are inside. */
+struct acl_rule {
+	__u64 src[2];
+	__u64 dst[2];
+	__u64 src_mac;
+	__u64 dst_mac;
+	__u64 src_mask[2];
+	__u64 dst_mask[2];
+	__u64 src_mac_mask;
+	__u64 dst_mac_mask;
+	__u32 misc;
+	__u32 misc_mask;
+	__u16 sport_min;
+	__u16 sport_max;
+	__u16 dport_min;
+	__u16 dport_max;
+	__u32 prio; /* unique in its list; the lowest that matches decides */
+	__u32 next; /* the index's: line of the next rule to look at, 0: none */
+	__u32 counter;
+	__u16 given; /* ACL_GIVEN_… */
+	enum acl_action action;
+	__u8 flags; /* ACL_RULE_… */
+};
+_Static_assert(sizeof(struct acl_rule) == ACL_LINE, "one line");
+
+/* Counted when the rule itself judged a packet. */
+struct acl_counter {
+	__u64 packets;
+	__u64 bytes; /* of the frame without FCS */
+};
+
+/* What a rule with `log` tells. */
+struct acl_event {
+	__u64 time; /* ns, CLOCK_MONOTONIC */
+	struct acl_key key;
+	__u32 prio;
+	__u32 length;	/* of the frame without FCS */
+	__u16 port;	/* id of the port that the list or its packet belongs to */
+	__u16 network;	/* id of the network when the list is a network's, else 0 */
+	__u8 direction; /* enum acl_direction */
+	enum acl_action action;
+	__u16 pad;
+};
+_Static_assert(sizeof(struct acl_event) == 80, "no hidden padding");
+
+#endif
