@@ -301,16 +301,20 @@ static int pin(const struct state *s, int fd, const char *name)
 	return 0;
 }
 
-static int pin_maps(const struct state *s)
+int state_pin_map(const struct state *s, int fd, const char *name)
 {
 	char path[128];
+
+	pin_path(s, name, path, sizeof(path));
+	return access(path, F_OK) ? pin(s, fd, name) : 0;
+}
+
+static int pin_maps(const struct state *s)
+{
 	int err = 0;
 
-	for (int i = 0; i < MAP_COUNT && !err; i++) {
-		pin_path(s, state_map_names[i], path, sizeof(path));
-		if (access(path, F_OK))
-			err = pin(s, s->maps[i], state_map_names[i]);
-	}
+	for (int i = 0; i < MAP_COUNT && !err; i++)
+		err = state_pin_map(s, s->maps[i], state_map_names[i]);
 	return err;
 }
 

@@ -110,6 +110,9 @@ static inline bool state_exists(const struct state *s)
 void state_begin(struct state *s);
 void state_end(struct state *s);
 
+/* Pins a map under a name that is not there yet. */
+int state_pin_map(const struct state *s, int fd, const char *name);
+
 /* Makes cached decisions void: to be called after each change of what they depend on. */
 void state_void_cache(struct state *s);
 
