@@ -3,6 +3,7 @@
 #include "hook_tc.h"
 #include "verdict_tc.h"
 #include "fdb_gc.h"
+#include "flow_flush.h"
 #include "../maps/meta.maps.h"
 
 static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
@@ -39,6 +40,13 @@ SEC("tc")
 int xdpctl_gc(struct __sk_buff *skb)
 {
 	return fdb_gc_run();
+}
+
+/* Run by the command line, never attached. */
+SEC("tc")
+int xdpctl_flow_flush(struct __sk_buff *skb)
+{
+	return flow_flush_run(skb);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

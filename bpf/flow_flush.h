@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Takes away the flows that fit a filter: a range of buckets a run, asked for by a frame. */
+#ifndef BPF_FLOW_FLUSH_H
+#define BPF_FLOW_FLUSH_H
+
+#include "../maps/flow_filter.h"
+#include "flow_table.h"
+
+struct flow_flush_round {
+	struct flow_flush ask;
+	__u32 removed;
+	__u32 busy; /* FLOW_FLUSH_BUSY or 0 */
+};
+
+static __always_inline bool flow_flush_fits(const struct flow_bucket *b, __u32 place,
+					    const struct flow_filter *filter)
+{
+	return READ_ONCE(b->tag[place]) && flow_fits(&b->flow[place], filter);
+}
+
+/* Looks at one bucket. Returns how many flows were removed, with FLOW_FLUSH_BUSY or without. */
+__noinline __u32 flow_flush_bucket(const struct flow_flush *ask, __u32 number)
+{
+	struct flow_bucket *b = ask ? flow_bucket(ask->opening, number) : NULL;
+	__u32 removed = 0;
+
+	if (!b)
+		return 0;
+	for (__u32 i = 0; i < FLOW_WAYS; i++) {
+		if (!flow_flush_fits(b, i, &ask->filter))
+			continue;
+		if (!flow_lock(b))
+			return removed | FLOW_FLUSH_BUSY;
+		if (flow_flush_fits(b, i, &ask->filter)) { /* still */
+			flow_remove(b, i, ask->opening);
+			removed++;
+		}
+		flow_unlock(b);
+	}
+	return removed;
+}
+
+static long flow_flush_step(__u32 i, struct flow_flush_round *round)
+{
+	__u32 n = flow_flush_bucket(&round->ask, round->ask.first + i);
+
+	round->removed += n & ~FLOW_FLUSH_BUSY;
+	round->busy |= n & FLOW_FLUSH_BUSY;
+	return 0;
+}
+
+/* Returns how many flows were removed, with FLOW_FLUSH_BUSY when some may be left. */
+static __always_inline int flow_flush_run(struct __sk_buff *skb)
+{
+	struct flow_flush_round round = {};
+	__u32 n;
+
+	if (bpf_skb_load_bytes(skb, FLOW_FLUSH_AT, &round.ask, sizeof(round.ask)))
+		return 0;
+	n = round.ask.buckets > FLOW_FLUSH_BUCKETS ? FLOW_FLUSH_BUCKETS : round.ask.buckets;
+	bpf_loop(n, flow_flush_step, &round, 0);
+	return round.removed | round.busy;
+}
+
+#endif
