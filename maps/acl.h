@@ -131,6 +131,31 @@ struct acl_rule {
 };
 _Static_assert(sizeof(struct acl_rule) == ACL_LINE, "one line");
 
+/*
+ * Line 0 of a list. Without an index (tuples is 0) rules are looked at one after the other.
+ */
+struct acl_header {
+	__u32 rules;  /* in lines 1 to rules */
+	__u32 lines;  /* in all */
+	__u32 tuples; /* of the index, 0: there is none */
+	__u32 probes; /* of the index: the most that a packet can need */
+	__u32 steps;  /* rules compared: the most that a packet can need */
+	__u32 pad[27];
+};
+_Static_assert(sizeof(struct acl_header) == ACL_LINE, "one line");
+
+/*
+ * What a list says of a packet, in one number; 0: no rule matches. action: 2 bits, log: 1,
+ * counter: 20, prio: the upper half.
+ */
+#define ACL_RESULT(action, log, counter, prio) \
+	((__u64)(action) | (__u64)(log) << 2 | (__u64)(counter) << 3 | (__u64)(prio) << 32)
+#define ACL_RESULT_ACTION(r)  ((enum acl_action)((r)&3))
+#define ACL_RESULT_LOG(r)     ((__u32)(r) >> 2 & 1)
+#define ACL_RESULT_COUNTER(r) ((__u32)(r) >> 3 & (ACL_COUNTER_MAX - 1))
+#define ACL_RESULT_PRIO(r)    ((__u32)((r) >> 32))
+_Static_assert(ACL_COUNTER_MAX <= 1 << 20, "fits into a result");
+
 /* Counted when the rule itself judged a packet. */
 struct acl_counter {
 	__u64 packets;
