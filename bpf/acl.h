@@ -4,6 +4,8 @@
 #define BPF_ACL_H
 
 #include "pkt.h"
+#include "stats.h"
+#include "acl_match.h"
 
 /* Counts a packet for the rule that judged it. len: octets of the frame. */
 __noinline int acl_count(__u32 counter, __u32 len)
@@ -20,17 +22,32 @@ __noinline int acl_count(__u32 counter, __u32 len)
 	return 0;
 }
 
-/* Whether a rule matches a packet (of one line of a list). */
-static __always_inline bool acl_rule_matches(const struct acl_rule *r, const struct acl_key *k)
+/* Tells `xdpctl acl log` of the rule that decided on the packet in l3_scratch[place]. */
+__noinline int acl_log(__u32 place, __u32 direction)
 {
-	return (k->src[0] & r->src_mask[0]) == r->src[0] &&
-	       (k->src[1] & r->src_mask[1]) == r->src[1] &&
-	       (k->dst[0] & r->dst_mask[0]) == r->dst[0] &&
-	       (k->dst[1] & r->dst_mask[1]) == r->dst[1] &&
-	       (k->src_mac & r->src_mac_mask) == r->src_mac &&
-	       (k->dst_mac & r->dst_mac_mask) == r->dst_mac &&
-	       (k->misc & r->misc_mask) == r->misc && k->sport >= r->sport_min &&
-	       k->sport <= r->sport_max && k->dport >= r->dport_min && k->dport <= r->dport_max;
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct acl_event *e;
+	__u64 result;
+
+	if (!l)
+		return 0;
+	e = bpf_ringbuf_reserve(&acl_events, sizeof(*e), 0);
+	if (!e) {
+		stats_reason(l->in_id, NOTE_LOG_LOST);
+		return 0;
+	}
+	result = l->result[direction & 1];
+	e->time = bpf_ktime_get_ns();
+	e->key = l->key;
+	e->prio = ACL_RESULT_PRIO(result);
+	e->length = l->len;
+	e->port = direction == ACL_IN ? l->out_id : l->in_id;
+	e->network = l->list[direction & 1] >= ACL_NETWORK_LIST(0, 0) ? l->network : 0;
+	e->direction = direction;
+	e->action = ACL_RESULT_ACTION(result);
+	e->pad = 0;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
 }
 
 #endif

@@ -67,6 +67,13 @@ static __always_inline void cache_store(const struct pkt *p)
 	c->flags = (p->out_policy.xdp_tx ? CACHE_XDP : 0) |
 		   (p->out_policy.uplink ? CACHE_UPLINK : 0) |
 		   (p->in_policy.offloads ? CACHE_CHECK : 0);
+	if (p->in_policy.track || p->out_policy.track) {
+		c->flags |= CACHE_TRACK;
+		c->in_judged = READ_ONCE(p->in->judged);
+		c->out_judged = READ_ONCE(p->out->judged);
+		c->network = p->in_policy.network;
+		c->vid = p->vid;
+	}
 	c->generation = p->generation;
 }
 

@@ -8,6 +8,7 @@
 
 #include "../maps/fdb_gc.maps.h"
 #include "fdb.h"
+#include "flow_gc.h"
 
 #define FDB_GC_STEPS 8192	   /* nodes and ports looked at in a tick */
 #define FDB_GC_REST  1000000000ULL /* ns between rounds */
@@ -41,6 +42,7 @@ static int fdb_gc_tick(void *map, __u32 *key, struct fdb_gc *gc)
 		cache_void();
 	}
 	bpf_loop(FDB_GC_STEPS, fdb_gc_step, &round, 0);
+	flow_gc_tick(gc);
 	bpf_timer_start(&gc->timer, gc->port ? FDB_GC_PAUSE : FDB_GC_REST, 0);
 	return 0;
 }

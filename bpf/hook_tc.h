@@ -9,6 +9,9 @@ typedef struct __sk_buff hook_ctx;
 
 #include "pkt.h"
 
+/* Whether a packet that is rejected can be answered here. */
+#define HOOK_ANSWERS 1
+
 static __always_inline bool hook_frame(struct __sk_buff *skb, void **data, void **end, __u32 *len)
 {
 	if (skb->data_end - skb->data < ETH_HLEN + VLAN_HLEN)
@@ -18,6 +21,11 @@ static __always_inline bool hook_frame(struct __sk_buff *skb, void **data, void 
 	*end = (void *)(long)skb->data_end;
 	*len = skb->len + (skb->vlan_present ? VLAN_HLEN : 0);
 	return true;
+}
+
+static __always_inline bool hook_is_gso(struct __sk_buff *skb)
+{
+	return skb->gso_size;
 }
 
 /* Octets of the frame's data. */

@@ -10,6 +10,9 @@ typedef struct xdp_md hook_ctx;
 
 #include "pkt.h"
 
+/* Whether a packet that is rejected can be answered here. */
+#define HOOK_ANSWERS 0
+
 /* A frame in several buffers is TC's: not every device can be sent one from here. */
 static __always_inline bool hook_frame(struct xdp_md *ctx, void **data, void **end, __u32 *len)
 {
@@ -17,6 +20,11 @@ static __always_inline bool hook_frame(struct xdp_md *ctx, void **data, void **e
 	*end = (void *)(long)ctx->data_end;
 	*len = ctx->data_end - ctx->data;
 	return bpf_xdp_get_buff_len(ctx) == *len;
+}
+
+static __always_inline bool hook_is_gso(struct xdp_md *ctx)
+{
+	return false;
 }
 
 /* Octets of the frame's data. */

@@ -12,8 +12,9 @@
 #include <linux/in6.h>
 #include "pkt.h"
 
-#define L3_TAGS		   3 /* VLAN tags looked behind */
-#define L3_EXTENSIONS	   8 /* IPv6 extension headers walked */
+#define L3_TAGS		   3  /* VLAN tags looked behind */
+#define L3_EXTENSIONS	   8  /* IPv6 extension headers walked */
+#define TCP_OPTIONS	   20 /* of a SYN, looked at */
 
 #define ICMP_ECHO_REPLY	   0
 #define ICMP_ECHO_REQUEST  8
@@ -42,8 +43,88 @@ static __always_inline __u64 get64(const __u8 *at)
 	return (__u64)get32(at) << 32 | get32(at + 4);
 }
 
+/*
+ * Loops are in global functions, for the verifier to read them once, and where several ways
+ * meet, numbers go by memory: it then does not follow each of their values.
+ */
+
+/* A SYN's window scale (RFC 7323, 2.2); its options are at head[at] up to head[end]. */
+__noinline int l3_tcp_scale(__u32 place, __u32 at, __u32 end)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u32 length;
+
+	if (!l)
+		return FLOW_NO_SCALE;
+	for (int i = 0; i < TCP_OPTIONS; i++) {
+		WRITE_ONCE(l->scale, at);
+		at = READ_ONCE(l->scale);
+		if (at + 3 > end || at > L3_HEAD - 3 || !l->head[at])
+			break;
+		length = l->head[at] == 1 ? 1 : l->head[at + 1];
+		if (l->head[at] == 3 && length == 3)
+			return l->head[at + 2] > 14 ? 14 : l->head[at + 2];
+		if (!length)
+			break;
+		at += length;
+	}
+	return FLOW_NO_SCALE;
+}
+
+static __always_inline bool l3_tcp(struct l3 *l, __u32 place, __u32 at, __u32 there)
+{
+	const __u8 *t = l->head + at;
+
+	if (there < 20)
+		return false;
+	l->header = t[12] >> 4 << 2;
+	if (l->header < 20)
+		l->flags |= L3_BAD;
+	if (l->header < 20 || l->header > there)
+		return false;
+	l->type = t[13];
+	l->seq = get32(t + 4);
+	l->ack = get32(t + 8);
+	l->window = get16(t + 14);
+	l->payload = there - l->header;
+	if (l->type & 0x02)
+		l->scale = l3_tcp_scale(place, at + 20, at + l->header);
+	return true;
+}
+
+static __always_inline bool l3_udp(struct l3 *l, const __u8 *t, __u32 there)
+{
+	__u32 length = get16(t + 4);
+
+	if (there < 8)
+		return false;
+	/* 0 is a jumbogram's (RFC 2675); a fragment's length is the datagram's, that of a GSO
+	 * packet may be its segments' */
+	if (length ? length < 8 || (length > there && !(l->flags & L3_FRAG)) : l->family == 4)
+		l->flags |= L3_BAD;
+	l->header = 8;
+	return true;
+}
+
+static __always_inline bool l3_icmp(struct l3 *l, const __u8 *t, __u32 there)
+{
+	if (there < 8)
+		return false;
+	l->type = t[0];
+	l->code = t[1];
+	if (l->type == (l->family == 4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST) ||
+	    l->type == (l->family == 4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY))
+		l->icmp_id = get16(t + 4);
+	else if (l->family == 4 ? l->type == 3 || l->type == 4 || l->type == 5 || l->type == 11 ||
+					  l->type == 12
+				: l->type < 128)
+		l->flags |= L3_ERROR;
+	l->header = 8;
+	return true;
+}
+
 /* The transport header at head[at], of which `there` octets are in the packet. */
-static __always_inline void l3_transport(struct l3 *l, __u32 at, __u32 there)
+static __always_inline void l3_transport(struct l3 *l, __u32 place, __u32 at, __u32 there)
 {
 	const __u8 *t;
 
@@ -52,46 +133,24 @@ static __always_inline void l3_transport(struct l3 *l, __u32 at, __u32 there)
 	t = l->head + at;
 	switch (l->proto) {
 	case IPPROTO_TCP:
-		if (there < 20)
+		if (!l3_tcp(l, place, at, there))
 			return;
-		l->header = t[12] >> 4 << 2;
-		l->type = t[13];
-		l->seq = get32(t + 4);
-		l->ack = get32(t + 8);
-		l->window = get16(t + 14);
-		if (l->header < 20 || l->header > there) {
-			l->flags |= L3_BAD;
-			return;
-		}
-		l->payload = there - l->header;
 		break;
 	case IPPROTO_UDP:
-		if (there < 8)
+		if (!l3_udp(l, t, there))
 			return;
-		if (get16(t + 4) < 8 && get16(t + 4)) /* 0: a jumbogram (RFC 2675) */
-			l->flags |= L3_BAD;
-		if (!(l->flags & L3_FRAG) && get16(t + 4) > there)
-			l->flags |= L3_BAD;
 		break;
 	case IPPROTO_SCTP:
 		if (there < 12)
 			return;
+		l->header = 12;
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		if (there < 8 || (l->proto == IPPROTO_ICMP) != (l->family == 4))
-			return;
-		l->type = t[0];
-		l->code = t[1];
-		if (l->type == (l->family == 4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST) ||
-		    l->type == (l->family == 4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY))
-			l->icmp_id = get16(t + 4);
-		else if (l->family == 4 ? l->type == 3 || l->type == 4 || l->type == 5 ||
-						  l->type == 11 || l->type == 12
-					: l->type < 128)
-			l->flags |= L3_ERROR;
-		l->flags |= L3_HAS_L4;
-		l->key.misc |= ACL_MISC_L4(l->type) | ACL_MISC_HAS_L4;
+		if ((l->proto == IPPROTO_ICMP) == (l->family == 4) && l3_icmp(l, t, there)) {
+			l->flags |= L3_HAS_L4;
+			l->key.misc |= ACL_MISC_L4(l->type) | ACL_MISC_HAS_L4;
+		}
 		return;
 	default:
 		return;
@@ -99,7 +158,7 @@ static __always_inline void l3_transport(struct l3 *l, __u32 at, __u32 there)
 	l->key.sport = get16(t);
 	l->key.dport = get16(t + 2);
 	l->flags |= L3_HAS_L4;
-	l->key.misc |= ACL_MISC_L4(l->proto == IPPROTO_TCP ? l->type : 0) | ACL_MISC_HAS_L4;
+	l->key.misc |= ACL_MISC_L4(l->type) | ACL_MISC_HAS_L4;
 }
 
 /* Whether a protocol has a transport header that l3_transport() reads. */
@@ -109,24 +168,36 @@ static __always_inline bool l3_has_transport(__u8 family, __u8 proto)
 	       proto == (family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 }
 
-/* The transport header of a packet whose fixed part is done. at: from the network header on. */
-static __always_inline void l3_upper(struct l3 *l, __u32 head, __u32 at)
+/*
+ * The packet behind its network header and extension headers, at octets `at` from the network
+ * header on, of which a copy is at head[head]. start: where what is fragmented begins.
+ */
+__noinline int l3_upper(__u32 place, __u32 head, __u32 at, __u32 start)
 {
-	__u32 there = l->length > at ? l->length - at : 0;
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u32 there;
 
+	if (!l)
+		return 0;
+	there = l->length > at ? l->length - at : 0;
 	l->l4 = l->offset + at;
 	l->key.misc |= ACL_MISC_PROTO(l->proto);
-	if (l->flags & L3_FRAG)
-		l->frag_length = there;
+	if (l->flags & L3_FRAG) {
+		l->frag_length = l->length - start;
+		if (l->frag_offset + l->frag_length > 0xffff)
+			l->flags |= L3_BAD;
+	}
 	if (l->flags & L3_FRAG_LATER)
-		return;
-	l3_transport(l, head, there);
+		return 0;
+	l3_transport(l, place, head, there);
+	l->frag_header = at - start + l->header;
 	if (!(l->flags & (L3_HAS_L4 | L3_FRAG)) && l3_has_transport(l->family, l->proto))
 		l->flags |= L3_BAD;
+	return 0;
 }
 
-/* there: octets from the network header to the frame's end. */
-static __always_inline void l3_ipv4(struct l3 *l, __u32 there)
+/* there: octets from the network header to the frame's end. big: a GSO packet. */
+static __always_inline void l3_ipv4(struct l3 *l, __u32 place, __u32 there, bool big)
 {
 	const __u8 *h = l->head;
 	__u32 header = (h[0] & 0xf) * 4, total = get16(h + 2), fragment = get16(h + 6);
@@ -136,9 +207,9 @@ static __always_inline void l3_ipv4(struct l3 *l, __u32 there)
 	l->key.src[0] = (__u64)get32(h + 12) << 32;
 	l->key.dst[0] = (__u64)get32(h + 16) << 32;
 	l->proto = h[9];
-	if (!total) /* a GSO packet above 64 KiB (BIG TCP) */
+	if (!total && big) /* above 64 KiB (BIG TCP) */
 		total = there;
-	l->length = total > 0xffff ? 0xffff : total;
+	l->length = total;
 	if (there < 20 || h[0] >> 4 != 4 || header < 20 || total < header || total > there) {
 		l->flags |= L3_BAD;
 		return;
@@ -152,27 +223,35 @@ static __always_inline void l3_ipv4(struct l3 *l, __u32 there)
 		if (l->frag_offset)
 			l->flags |= L3_FRAG_LATER;
 	}
-	l3_upper(l, header, header);
+	l3_upper(place, header, header, header);
 }
 
-/* Walks the extension headers (RFC 8200, 4; AH: RFC 4302). Returns where they end, or 0. */
-static __always_inline __u32 l3_extensions(hook_ctx *ctx, struct l3 *l)
+/*
+ * Walks the extension headers (RFC 8200, 4; AH: RFC 4302). Returns where they end, or 0. Leaves
+ * in l3.frag_header where what is fragmented begins.
+ */
+__noinline int l3_extensions(hook_ctx *ctx, __u32 place)
 {
-	__u32 at = 40, length;
-	__u8 next = l->proto, h[8];
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u8 next, h[8];
+	__u32 at = 40;
 
-	for (int i = 0; i < L3_EXTENSIONS; i++) {
-		if (next != 0 && next != 43 && next != 44 && next != 51 && next != 60 &&
-		    next != 135) {
+	if (!l)
+		return 0;
+	next = l->proto;
+	for (int i = 0; i <= L3_EXTENSIONS; i++) {
+		if (next != 0 && next != 43 && next != 44 && next != 51 && next != 60) {
 			l->proto = next;
 			return at;
 		}
 		if (at + 8 > l->length || hook_load(ctx, l->offset + at, h, 8))
 			return 0;
-		length = next == 51 ? (h[1] + 2) * 4 : (h[1] + 1) * 8;
 		l->flags |= L3_EXTENDED;
 		if (next == 44) {
-			length = 8;
+			if (l->frag_header) /* nobody fragments fragments */
+				return 0;
+			at += 8;
+			l->frag_header = at;
 			l->frag_offset = get16(h + 2) & 0xfff8;
 			l->frag_id = get32(h + 4);
 			if (get16(h + 2) & 0xfff9) /* not an atomic one (RFC 6946) */
@@ -180,16 +259,17 @@ static __always_inline __u32 l3_extensions(hook_ctx *ctx, struct l3 *l)
 			if (l->frag_offset) {
 				l->flags |= L3_FRAG_LATER;
 				l->proto = h[0];
-				return at + length;
+				return at;
 			}
+		} else {
+			at += next == 51 ? (h[1] + 2) * 4 : (h[1] + 1) * 8;
 		}
 		next = h[0];
-		at += length;
 	}
 	return 0;
 }
 
-static __always_inline void l3_ipv6(hook_ctx *ctx, struct l3 *l, __u32 there)
+static __always_inline void l3_ipv6(hook_ctx *ctx, struct l3 *l, __u32 place, __u32 there, bool big)
 {
 	const __u8 *h = l->head;
 	__u32 total = get16(h + 4) + 40, at = 40, n;
@@ -201,9 +281,9 @@ static __always_inline void l3_ipv6(hook_ctx *ctx, struct l3 *l, __u32 there)
 	l->key.dst[0] = get64(h + 24);
 	l->key.dst[1] = get64(h + 32);
 	l->proto = h[6];
-	if (total == 40) /* a jumbogram, or a GSO packet above 64 KiB */
+	if (total == 40 && big) /* above 64 KiB (BIG TCP) */
 		total = there;
-	l->length = total > 0xffff ? 0xffff : total;
+	l->length = total;
 	if (there < 40 || h[0] >> 4 != 6 || total > there) {
 		l->flags |= L3_BAD;
 		return;
@@ -211,60 +291,98 @@ static __always_inline void l3_ipv6(hook_ctx *ctx, struct l3 *l, __u32 there)
 	if (h[24] == 0xff)
 		l->flags |= L3_GROUP;
 	if (!l3_has_transport(6, l->proto))
-		at = l3_extensions(ctx, l);
+		at = l3_extensions(ctx, place);
 	if (!at || at > l->length) {
-		l->flags |= L3_BAD;
+		/* a first fragment that does not hold its whole chain (RFC 7112) is a tiny one */
+		if (!(l->flags & L3_FRAG))
+			l->flags |= L3_BAD;
+		l->proto = IPPROTO_TCP;
 		return;
 	}
-	if (at != 40 &&
-	    !(l->flags & L3_FRAG_LATER)) { /* the transport header, to where it is looked for */
+	if (at != 40 && !(l->flags & L3_FRAG_LATER)) { /* its copy is made where it is looked for */
 		n = l->length - at;
-		if (n > 32)
-			n = 32;
+		if (n > L3_HEAD - 40)
+			n = L3_HEAD - 40;
 		if (n && hook_load(ctx, l->offset + at, l->head + 40, n))
 			l->flags |= L3_BAD;
 	}
-	l3_upper(l, 40, at);
+	l3_upper(place, 40, at, l->frag_header);
+}
+
+/* What follows an 802.3 length: LLC with a SNAP header, which may hide an ethertype (RFC 1042). */
+struct l3_snap {
+	__be32 llc; /* aa aa 03 00 */
+	__be16 oui;
+	__be16 proto;
+};
+
+/* The ethertype (network order) behind a tag or a SNAP header at *offset, or 0: it is neither. */
+static __always_inline __u16 l3_behind(hook_ctx *ctx, __u16 proto, __u32 *offset)
+{
+	struct l3_snap snap;
+	__be16 tag[2];
+
+	if (is_vlan_proto(proto)) {
+		*offset += sizeof(tag);
+		return hook_load(ctx, *offset - sizeof(tag), tag, sizeof(tag)) ? 0xffff : tag[1];
+	}
+	if (bpf_ntohs(proto) >= ETH_P_802_3_MIN || hook_load(ctx, *offset, &snap, sizeof(snap)) ||
+	    snap.llc != bpf_htonl(0xaaaa0300) || (snap.oui && snap.oui != bpf_htons(0xf8)))
+		return 0;
+	*offset += sizeof(snap);
+	return snap.proto;
+}
+
+/* The ethertype behind tags and SNAP headers, network order, and above it its payload's offset. */
+__noinline __u32 l3_ethertype(hook_ctx *ctx, __u32 offset, __u32 ethertype)
+{
+	__u16 proto = ethertype, behind;
+
+	for (int i = 0; i < L3_TAGS; i++) {
+		behind = l3_behind(ctx, proto, &offset);
+		if (!behind)
+			break;
+		proto = behind;
+	}
+	return offset << 16 | proto;
 }
 
 /*
  * Reads the frame whose network header (or further tags) is at `offset` in its data, behind an
- * ethertype (network order), into l3_scratch[place]. A global function: the verifier reads it once.
+ * ethertype (network order), into l3_scratch[place]. A global function: the verifier reads it
+ * once.
  */
 __noinline int l3_read(hook_ctx *ctx, __u32 place, __u32 offset, __u32 ethertype)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u32 length, there, behind;
 	__u16 proto = ethertype;
-	__u32 length, there;
-	struct {
-		__be16 tci;
-		__be16 proto;
-	} tag;
 
 	if (!l)
 		return 0;
 	__builtin_memset(l, 0, offsetof(struct l3, head));
-	length = hook_length(ctx);
-	for (int i = 0; i < L3_TAGS && is_vlan_proto(proto); i++) {
-		if (hook_load(ctx, offset, &tag, sizeof(tag))) {
-			l->flags |= L3_BAD;
-			return 0;
-		}
-		proto = tag.proto;
-		offset += sizeof(tag);
+	if (proto != bpf_htons(ETH_P_IP) && proto != bpf_htons(ETH_P_IPV6)) {
+		behind = l3_ethertype(ctx, offset, proto);
+		proto = behind;
+		offset = behind >> 16;
 	}
 	l->offset = offset;
 	l->ethertype = bpf_ntohs(proto);
+	if (is_vlan_proto(proto)) { /* receivers may look behind any number of tags */
+		l->flags |= L3_BAD;
+		return 0;
+	}
+	length = hook_length(ctx);
 	there = length > offset ? length - offset : 0;
 	length = there > L3_HEAD ? L3_HEAD : there;
 	if (length - 1 < L3_HEAD && hook_load(ctx, offset, l->head, length))
 		l->flags |= L3_BAD;
-	if (length < L3_HEAD && length < 40) /* what is read unasked is not of an earlier frame */
-		__builtin_memset(l->head + length, 0, L3_HEAD - 40);
+	if (length < 40) /* what is read unasked is not of an earlier frame */
+		__builtin_memset(l->head + length, 0, 40);
 	if (proto == bpf_htons(ETH_P_IP))
-		l3_ipv4(l, there);
+		l3_ipv4(l, place, there, hook_is_gso(ctx));
 	else if (proto == bpf_htons(ETH_P_IPV6))
-		l3_ipv6(ctx, l, there);
+		l3_ipv6(ctx, l, place, there, hook_is_gso(ctx));
 	return 0;
 }
 

@@ -15,7 +15,7 @@
 #include "fdb.h"
 #include "forward.h"
 #include "guard.h"
-#include "l3.h"
+#include "judge.h"
 #include "parse.h"
 #include "port.h"
 #include "vlan.h"

@@ -20,8 +20,10 @@
 #include "../maps/stats.maps.h"
 #include "../maps/acl.maps.h"
 #include "../maps/flow.maps.h"
+#include "../maps/frag.maps.h"
 #include "../maps/l3.maps.h"
 
+#define barrier()	 asm volatile("" ::: "memory")
 #define READ_ONCE(x)	 (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 

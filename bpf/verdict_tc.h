@@ -26,6 +26,9 @@ static __always_inline enum verdict to_port(struct pkt *p)
 	why = tc_fits(p->ctx, p->out, p->size);
 	if (why)
 		return drop(p, why);
+	v = judge(p, false);
+	if (v)
+		return v;
 	if (tag == p->tag)
 		cache_store(p);
 	else if (tc_retag(p->ctx, &has, tag))
@@ -47,7 +50,7 @@ static __always_inline enum verdict to_host(struct pkt *p)
 	if (!p->out_id || !p->out)
 		return drop(p, DROP_NO_DESTINATION);
 	p->out_policy = port_policy(p->out);
-	v = egress_policy(p, &tag);
+	v = egress_policy(p, &tag) ?: judge(p, true);
 	if (v)
 		return v;
 	if (tc_retag(p->ctx, &has, tag))

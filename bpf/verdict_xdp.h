@@ -75,7 +75,7 @@ static __always_inline int xdp_send(struct pkt *p, __u32 from, __u32 to, __u32 i
 static __always_inline int verdict_xdp_cached(struct pkt *p, const struct cache_entry *c,
 					      enum xdp_kind kind)
 {
-	if (!(c->flags & CACHE_XDP) || ((c->flags & CACHE_CHECK) && !offload_done(p)))
+	if ((c->flags & CACHE_CHECK) && !offload_done(p))
 		return XDP_PASS;
 	return xdp_send(p, c->in_port, c->out_port, c->out_ifindex, p->tag, kind);
 }
@@ -85,7 +85,7 @@ static __always_inline int verdict_xdp(struct pkt *p, enum verdict v, enum xdp_k
 	__u32 tag;
 
 	if (v == TO_PORT)
-		v = egress_policy(p, &tag) ?: TO_PORT;
+		v = egress_policy(p, &tag) ?: judge(p, false) ?: TO_PORT;
 	if (v == TO_PORT) {
 		if (tag == p->tag)
 			cache_store(p);

@@ -10,6 +10,10 @@ static __always_inline int switch_frame(struct xdp_md *ctx, enum xdp_kind kind)
 	enum verdict parsed = parse(&p);
 	const struct cache_entry *c = parsed ? NULL : cache_lookup(&p);
 
+	if (c && !(c->flags & CACHE_XDP))
+		return XDP_PASS;
+	if (c && !judge_cached(&p, c))
+		c = NULL;
 	return c ? verdict_xdp_cached(&p, c, kind) : verdict_xdp(&p, pipeline(&p, parsed), kind);
 }
 

@@ -231,14 +231,20 @@ static void member_remove(struct state *s, __u32 network, __u32 id)
 		PUT(*link, s->ports[id].next);
 }
 
-/* Whether link-local frames stop here (802.1Q, 8.6.3): some port knows VLANs. */
-static void vlan_awareness(struct state *s, __u32 network)
+/*
+ * What follows for a network from the settings of all its ports: whether link-local frames stop
+ * here (802.1Q, 8.6.3; some port knows VLANs), and whether connections are tracked.
+ */
+static void network_awareness(struct state *s, __u32 network)
 {
-	__u32 aware = 0;
+	__u32 aware = 0, tracked = 0;
 
-	for (__u32 at = s->networks[network].members; at; at = s->ports[at].next)
+	for (__u32 at = s->networks[network].members; at; at = s->ports[at].next) {
 		aware |= s->ports[at].policy.vlan_mode != VLAN_TRANSPARENT;
+		tracked |= s->ports[at].policy.track;
+	}
 	PUT(s->networks[network].vlan_aware, aware);
+	PUT(s->networks[network].tracked, tracked);
 }
 
 static union port_policy policy_of(const struct port_info *info, bool xdp_tx)
@@ -466,7 +472,7 @@ static void derive_nothing(struct state *s, __u32 id, const struct port_info *in
 	slot_remove(s, s->ports[id].ifindex);
 	if (info->network <= NETWORK_MAX) {
 		member_remove(s, info->network, id);
-		vlan_awareness(s, info->network);
+		network_awareness(s, info->network);
 		if (s->networks[info->network].uplink == id) {
 			PUT(s->networks[info->network].uplink, 0);
 			PUT(s->networks[info->network].host_mac_raw, 0);
@@ -489,7 +495,7 @@ static int derive_port(struct state *s, __u32 id, const struct port_info *info,
 		slot_remove(s, s->ports[id].ifindex);
 	derive_settings(s, id, info, dev);
 	member_add(s, info->network, id);
-	vlan_awareness(s, info->network);
+	network_awareness(s, info->network);
 	if (info->uplink)
 		PUT(s->networks[info->network].uplink, id);
 	return dev ? slot_publish(s, dev->ifindex, id) : 0;
@@ -590,7 +596,7 @@ int port_change(struct state *s, __u32 id, const struct port_info *old, struct p
 	}
 	if (!err) {
 		derive_settings(s, id, new, here);
-		vlan_awareness(s, new->network);
+		network_awareness(s, new->network);
 		own_guard(s, id, old, new);
 		each_own(old, new, own_remove, s, id);
 		if (moved) /* learned in VLANs that it may have left */

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -385,6 +386,8 @@ static int create(struct state *s)
 	s->meta->netns = netns_cookie;
 	s->meta->next_order = 1;
 	s->generation->number = 1;
+	if (getrandom(&s->generation->seed, sizeof(s->generation->seed), 0) < 0)
+		return fail(errno, "random numbers: %s", strerror(errno));
 	__atomic_store_n(&s->meta->ready, 1, __ATOMIC_RELEASE);
 	return 0;
 }

@@ -45,6 +45,7 @@
 	X(ACL_EVENTS, acl_events)       \
 	X(FLOWS, flows)                 \
 	X(FLOWS_OPENING, flows_opening) \
+	X(FLOW_SCRATCH, flow_scratch)   \
 	X(L3_SCRATCH, l3_scratch)       \
 	X(GENERATION, generation)
 

@@ -17,6 +17,7 @@
 
 #define CACHE_XDP	0x1 /* XDP may send it */
 #define CACHE_UPLINK	0x2 /* the destination is the uplink */
+#define CACHE_TRACK	0x8 /* only packets of a connection that is known and allowed */
 #define CACHE_CHECK	0x4 /* XDP must look for a checksum left to the hardware */
 
 /* Known unicast whose tag stays as it is. */
@@ -31,13 +32,19 @@ struct cache_entry {
 	__u32 out_ifindex;
 	__u32 frame_max; /* octets without tag: larger ones are looked at anew */
 	__u32 flags;	 /* CACHE_… */
-	__u8 pad[16];
+	__u32 in_judged; /* CACHE_TRACK: struct port.judged at both ends */
+	__u32 out_judged;
+	__u16 network;
+	__u16 vid;
+	__u8 pad[4];
 };
 _Static_assert(sizeof(struct cache_entry) == 64, "one cache line");
 
 struct cache_generation {
 	__u32 number; /* never 0 */
-	__u8 pad[60];
+	__u32 pad;
+	__u64 seed; /* of the hash that places connections: chosen once, at random */
+	__u8 pad2[48];
 };
 
 #endif

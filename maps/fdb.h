@@ -66,8 +66,8 @@ struct fdb_pool {
 
 struct fdb_gc {
 	struct bpf_timer timer;
-	__u32 port; /* where the next tick goes on */
-	__u32 pad;
+	__u32 port;   /* where the next tick goes on */
+	__u32 bucket; /* likewise, of `flows` */
 	__u64 voided; /* ns, when the decision cache was last made void */
 };
 

@@ -51,10 +51,12 @@ enum __attribute__((packed)) flow_state {
 	FLOW_CLOSED,	  /* TCP: both sides have, or it was reset */
 };
 
-#define FLOW_SECOND 0x1		  /* the second end of the key opened it */
-#define FLOW_DENIED 0x2		  /* a later list denies it */
-#define FLOW_LOOSE  0x4		  /* TCP seen from its middle on: window scales are not known */
-#define FLOW_FIN(n) (0x10 << (n)) /* end n has sent a FIN */
+#define FLOW_NO_SCALE 0xff /* in scale: the SYN had no such option */
+
+#define FLOW_SECOND   0x1	    /* the second end of the key opened it */
+#define FLOW_DENIED   0x2	    /* a later list denies it */
+#define FLOW_LOOSE    0x4	    /* TCP seen from its middle on: window scales are not known */
+#define FLOW_FIN(n)   (0x10 << (n)) /* end n has sent a FIN */
 
 /* What one end of a TCP connection has sent (RFC 9293, 3.3.1; host order). */
 struct flow_tcp {
@@ -90,5 +92,13 @@ struct flow_bucket {
 	struct flow flow[FLOW_WAYS];
 };
 _Static_assert(sizeof(struct flow_bucket) == 2048, "flows are on cache line boundaries");
+
+/* A flow that is to be put into a table. */
+struct flow_new {
+	struct flow flow;
+	__u64 hash;
+	__u32 expires;
+	__u32 opening; /* which table */
+};
 
 #endif

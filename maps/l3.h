@@ -7,15 +7,18 @@
 #define MAPS_L3_H
 
 #include "acl.h"
+#include "flow.h"
 
-#define L3_HEAD 96 /* octets copied from the network header on */
+#define L3_HEAD	  104 /* octets copied from the network header on */
+#define L3_PLACES 4   /* two, and what ICMP errors in each of them quote */
+#define L3_QUOTED 2
 
 /* In l3.flags. */
 #define L3_BAD	      0x01 /* a header is cut off, or contradicts itself */
 #define L3_FRAG	      0x02 /* a fragment */
 #define L3_FRAG_LATER 0x04 /* not the first one: no transport header */
 #define L3_HAS_L4     0x08 /* the transport header's fields are valid */
-#define L3_ERROR      0x10 /* an ICMP or ICMPv6 error: quotes a packet at `inner` */
+#define L3_ERROR      0x10 /* an ICMP or ICMPv6 error: quotes a packet behind its header */
 #define L3_GROUP      0x20 /* to a multicast or broadcast address */
 #define L3_EXTENDED   0x40 /* IPv6 extension headers were walked */
 
@@ -23,26 +26,47 @@ struct l3 {
 	struct acl_key key; /* complete but for the state */
 	__u32 seq;	    /* TCP; host order */
 	__u32 ack;
-	__u16 window;	   /* as in the header, not scaled */
-	__u16 payload;	   /* octets behind the TCP header */
+	__u32 payload;	   /* octets behind the TCP header */
 	__u32 frag_id;	   /* host order */
+	__u32 length;	   /* octets from the network header on, by its own word */
+	__u32 l4;	   /* of the transport header, from the frame's start */
+	__u32 frag_length; /* octets of the fragment */
 	__u16 frag_offset; /* octets */
-	__u16 frag_length; /* octets of the fragment's payload */
+	__u16 frag_header; /* of the first one: octets to the transport header's end */
+	__u16 window;	   /* as in the header, not scaled */
 	__u16 ethertype;   /* behind all tags, host order */
-	__u16 offset;	   /* of the network header, from the frame's (data's) start */
-	__u16 l4;	   /* of the transport header, likewise */
-	__u16 length;	   /* octets from the network header on, by the header's own word */
+	__u16 offset;	   /* of the network header, from the frame's start */
+	__u16 icmp_id;	   /* of an echo, host order */
 	__u8 family;	   /* 4, 6; 0: neither */
 	__u8 proto;	   /* IP protocol behind extension headers */
 	__u8 type;	   /* ICMP type, or TCP flags */
 	__u8 code;	   /* ICMP code */
 	__u8 flags;	   /* L3_… */
 	__u8 header;	   /* octets of the TCP header */
-	__u8 pad[2];
-	__u16 icmp_id; /* of an echo, host order */
-	__u16 pad2;
-	__u8 head[L3_HEAD]; /* the frame from the network header on, as far as it goes */
+	__u8 scale;	   /* a SYN's window scale (RFC 7323), or FLOW_NO_SCALE */
+	__u8 pad;
+
+	/* The frame from the network header on, as far as it goes; with extension headers, the
+	 * transport header is at 40. */
+	__u8 head[L3_HEAD];
+
+	/* What judges it fills in: who sends it to whom, and what was found. */
+	struct flow_key flow;
+	__u32 side;   /* which end of `flow` has sent it */
+	__u32 in_id;  /* port ids; the host's is its uplink's */
+	__u32 out_id; /* 0: not known, or all */
+	__u32 in_judged;
+	__u32 out_judged;
+	__u32 len; /* octets of the frame */
+	__u16 network;
+	__u16 vid;
+	__u8 from_host;
+	__u8 to_host;
+	__u8 way; /* where a flow was found in its bucket */
+	__u8 pad3;
+	__u64 result[2]; /* by direction: what a list said (ACL_RESULT_…) */
+	__u32 list[2];	 /* and which: its place in acl_lists */
 };
-_Static_assert(sizeof(struct l3) == 192, "no hidden padding");
+_Static_assert(sizeof(struct l3) == 304, "no hidden padding");
 
 #endif

@@ -8,9 +8,17 @@
 /* Place 1 is for what the host sends: that may happen while a frame in place 0 is sent on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, L3_PLACES);
 	__type(key, __u32);
 	__type(value, struct l3);
 } l3_scratch SEC(".maps");
+
+/* A flow on its way into a table: likewise, too much for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct flow_new);
+} flow_scratch SEC(".maps");
 
 #endif

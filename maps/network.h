@@ -27,7 +27,8 @@ struct network {
 	__u32 uplink;	  /* port id, 0: none */
 	__u32 fdb_max;	  /* learned addresses, 0: no limit but the table's */
 	__u32 vlan_aware; /* a port has vlan or trunk: link-local frames are not forwarded */
-	__u8 pad[32];
+	__u32 tracked;	  /* a port tracks connections */
+	__u8 pad[28];
 	__u32 learned;	/* addresses learned now */
 	__u32 fixed;	/* static addresses */
 	__u32 heaviest; /* hint: port id with the most learned addresses */

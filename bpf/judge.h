@@ -1,0 +1,629 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Stage judge: whether lists, policies and connections let a packet from one port to another.
+ *
+ * A packet of a connection that is known takes the verdict that the connection has, until a
+ * port's lists change (struct port.judged): then the connection is judged anew. Any other
+ * packet is judged by the sender's lists (out), then by the receiver's (in), and opens a
+ * connection if it may. Where nothing judges (port_policy.track), nothing of this happens.
+ *
+ * Results are enum reason; JUDGE_UPPER leaves the packet to the next hook.
+ */
+#ifndef BPF_JUDGE_H
+#define BPF_JUDGE_H
+
+#include "acl.h"
+#include "acl_match.h"
+#include "flow.h"
+#include "frag.h"
+
+#define JUDGE_UPPER		      0x100 /* XDP cannot answer what is rejected */
+
+#define ICMP6_NEIGHBOUR_SOLICITATION  135
+#define ICMP6_NEIGHBOUR_ADVERTISEMENT 136
+
+/* ---- lists ---- */
+
+/* Address resolution: what a deny policy lets pass. */
+static __always_inline bool judge_resolves(const struct l3 *l)
+{
+	return l->ethertype == ETH_P_ARP || (l->proto == IPPROTO_ICMPV6 && l->flags & L3_HAS_L4 &&
+					     (l->type == ICMP6_NEIGHBOUR_SOLICITATION ||
+					      l->type == ICMP6_NEIGHBOUR_ADVERTISEMENT));
+}
+
+/*
+ * What one port says of the packet in a direction: its list, its network's list, its policy.
+ * Leaves the rule in l3.result and l3.list. Returns an enum acl_action; ACL_NONE: it may pass.
+ */
+__noinline int judge_side(__u32 place, __u32 port_id, __u32 direction)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct port *port = bpf_map_lookup_elem(&ports, &port_id);
+	bool in = direction == ACL_IN;
+	union port_policy policy;
+	__u64 result = 0;
+	__u32 list = 0;
+
+	if (!l || !port)
+		return ACL_NONE;
+	policy = port_policy(port);
+	if (in ? policy.list_in : policy.list_out) {
+		list = ACL_PORT_LIST(port_id, direction);
+		result = acl_match(list, place);
+	}
+	if (!result && (in ? policy.net_list_in : policy.net_list_out)) {
+		list = ACL_NETWORK_LIST((__u32)policy.network, direction);
+		result = acl_match(list, place);
+	}
+	l->result[direction & 1] = result;
+	l->list[direction & 1] = list;
+	if (result)
+		return ACL_RESULT_ACTION(result);
+	return (in ? policy.deny_in : policy.deny_out) && !judge_resolves(l) ? ACL_DENY : ACL_NONE;
+}
+
+/* Counts and logs what a rule has decided. */
+static __always_inline void judge_commit(struct l3 *l, __u32 place, __u32 direction)
+{
+	__u64 result = l->result[direction];
+
+	if (!result)
+		return;
+	acl_count(ACL_RESULT_COUNTER(result), l->len);
+	if (ACL_RESULT_LOG(result))
+		acl_log(place, direction);
+}
+
+/*
+ * Both sides' opinion of the packet, it being of a connection in `state` (enum acl_state).
+ * Returns REASON_NONE or why not. Rules count what they decided, unless it is left to TC, or
+ * is a refusal that is asked for only on trial.
+ */
+__noinline int judge_lists(__u32 place, __u32 state, __u32 trial)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	int out = ACL_NONE, in = ACL_NONE, action;
+
+	if (!l)
+		return DROP_NO_MEMORY;
+	l->key.misc = (l->key.misc & ~ACL_MISC_STATE_MASK) | ACL_MISC_STATE(state);
+	l->result[ACL_IN] = l->result[ACL_OUT] = 0;
+	if (!l->from_host)
+		out = judge_side(place, l->in_id, ACL_OUT);
+	if (out < ACL_DENY && !l->to_host && l->out_id)
+		in = judge_side(place, l->out_id, ACL_IN);
+	action = out >= ACL_DENY ? out : in;
+	if (action >= ACL_DENY && trial)
+		return DROP_ACL_DENY;
+	if (action == ACL_REJECT && !HOOK_ANSWERS)
+		return JUDGE_UPPER;
+	judge_commit(l, place, ACL_OUT);
+	judge_commit(l, place, ACL_IN);
+	if (action < ACL_DENY)
+		return REASON_NONE;
+	if (action == ACL_REJECT)
+		return DROP_ACL_REJECT;
+	return l->result[out >= ACL_DENY ? ACL_OUT : ACL_IN] ? DROP_ACL_DENY : DROP_POLICY_DENY;
+}
+
+/* The packet, as the other end would send it: what lists are asked about its connection. */
+static __always_inline void judge_reverse(struct l3 *l)
+{
+	__u64 macs = (l->key.src_mac ^ l->key.dst_mac) & ACL_MAC_MASK, a, b;
+	__u32 id = l->in_id;
+	__u16 port = l->key.sport;
+	__u8 host = l->from_host;
+
+	a = l->key.src[0];
+	b = l->key.src[1];
+	l->key.src[0] = l->key.dst[0];
+	l->key.src[1] = l->key.dst[1];
+	l->key.dst[0] = a;
+	l->key.dst[1] = b;
+	l->key.src_mac ^= macs;
+	l->key.dst_mac ^= macs;
+	l->key.sport = l->key.dport;
+	l->key.dport = port;
+	l->in_id = l->out_id;
+	l->out_id = id;
+	l->from_host = l->to_host;
+	l->to_host = host;
+}
+
+/* What opened a connection like the packet's: its flags, or its type. */
+static __always_inline __u32 judge_opener(const struct l3 *l)
+{
+	switch (l->proto) {
+	case IPPROTO_TCP:
+		return TCP_SYN;
+	case IPPROTO_ICMP:
+		return ICMP_ECHO_REQUEST;
+	case IPPROTO_ICMPV6:
+		return ICMP6_ECHO_REQUEST;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * Judges a live connection anew. It goes on if its packets as they are, or its first one, may
+ * pass from the end that opened it. reply: the packet is from the other end.
+ */
+static __always_inline int judge_again(struct l3 *l, __u32 place, bool reply)
+{
+	__u32 misc = l->key.misc;
+	int why;
+
+	if (reply)
+		judge_reverse(l);
+	why = judge_lists(place, ACL_ESTABLISHED, true);
+	if (why) {
+		l->key.misc = (misc & ~ACL_MISC_L4_MASK) | ACL_MISC_L4(judge_opener(l));
+		why = judge_lists(place, ACL_NEW, false);
+	}
+	l->key.misc = misc;
+	if (reply)
+		judge_reverse(l);
+	return why;
+}
+
+/* ---- opening ---- */
+
+/* TCP segments that belong to no connection and open none (others count as its middle). */
+static __always_inline bool judge_opens(const struct l3 *l)
+{
+	if (l->proto == IPPROTO_TCP) {
+		__u8 flags = l->type & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN);
+
+		return flags == TCP_SYN || flags == TCP_ACK || flags == (TCP_ACK | TCP_FIN);
+	}
+	if (l->proto == IPPROTO_ICMP)
+		return l->type == ICMP_ECHO_REQUEST;
+	if (l->proto == IPPROTO_ICMPV6)
+		return l->type == ICMP6_ECHO_REQUEST;
+	return true;
+}
+
+/* A port's generation of what judges it. */
+static __always_inline __u32 judge_generation(__u32 id)
+{
+	struct port *port = bpf_map_lookup_elem(&ports, &id);
+
+	return port ? READ_ONCE(port->judged) : 0;
+}
+
+/* The port that a connection counts for: the VM's that opened it, else that of the other end. */
+static __always_inline __u32 judge_owner(const struct l3 *l)
+{
+	__u32 id = l->in_id;
+	struct port *in = bpf_map_lookup_elem(&ports, &id);
+
+	return in && !port_policy(in).uplink ? id : l->out_id ?: id;
+}
+
+/* Opens the connection of an allowed packet. Returns REASON_NONE or why there is no room. */
+__noinline int judge_open(__u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct flow_new *new = bpf_map_lookup_elem(&flow_scratch, &place);
+	__u32 now = flow_now(), side, owner;
+	struct port *port;
+	struct flow *f;
+
+	if (!l || !new)
+		return DROP_NO_MEMORY;
+	f = &new->flow;
+	__builtin_memset(f, 0, sizeof(*f));
+	side = l->side & 1;
+	owner = judge_owner(l);
+	port = bpf_map_lookup_elem(&ports, &owner);
+	if (port && port->conn_max && READ_ONCE(port->flows) >= port->conn_max)
+		return DROP_CONN_MAX;
+	f->key = l->flow;
+	f->created = now;
+	f->port[side] = l->in_id;
+	f->port[!side] = l->out_id;
+	f->generation[side] = l->in_judged;
+	f->generation[!side] = l->out_judged;
+	f->owner = owner;
+	f->flags = side ? FLOW_SECOND : 0;
+	f->state = FLOW_NEW;
+	if (l->proto == IPPROTO_TCP) {
+		if (l->type & TCP_SYN)
+			f->state = FLOW_SYN_SENT;
+		else
+			tcp_loosen(f);
+		if (l->type & TCP_SYN)
+			f->scale[side] = l->scale;
+		tcp_note(l, f);
+	}
+	f->packets[side] = 1;
+	f->bytes[side] = l->len;
+	new->hash = flow_hash(&f->key);
+	new->expires = now + flow_secs(l->proto, f->state);
+	new->opening = 1;
+	return flow_put(place);
+}
+
+/* A packet without a connection. */
+static __always_inline int judge_new(struct l3 *l, __u32 place)
+{
+	int why;
+
+	if (!judge_opens(l))
+		return judge_lists(place, ACL_INVALID, false);
+	why = judge_lists(place, ACL_NEW, false);
+	return why ?: judge_open(place);
+}
+
+/* ---- going on ---- */
+
+/* The state of a TCP connection after a segment that fits. Returns false: it opens anew. */
+static __always_inline void judge_tcp(const struct l3 *l, struct flow *f)
+{
+	__u32 side = l->side & 1, opener = !!(f->flags & FLOW_SECOND);
+
+	if (l->type & TCP_RST) {
+		f->state = FLOW_CLOSED;
+		return;
+	}
+	if (l->type & TCP_SYN) {
+		if (f->state >= FLOW_ESTABLISHED) { /* an end lost it: see who goes on how */
+			tcp_loosen(f);
+			return;
+		}
+		if (side != opener) {
+			f->state = FLOW_SYN_RECV;
+			f->scale[side] = l->scale;
+			if (l->scale == FLOW_NO_SCALE || f->scale[!side] == FLOW_NO_SCALE)
+				f->scale[0] = f->scale[1] = 0; /* RFC 7323, 2.2 */
+		} else if (f->state == FLOW_SYN_SENT) {	       /* another attempt */
+			f->tcp[side].max_win = 0;
+		}
+	}
+	tcp_note(l, f);
+	if (!(l->type & TCP_FIN) || f->state < FLOW_ESTABLISHED)
+		return;
+	f->flags |= FLOW_FIN(side);
+	f->state = (f->flags & FLOW_FIN(!side)) ? FLOW_CLOSED : FLOW_FIN_WAIT;
+}
+
+/* Whether a segment belongs to the connection: else it is invalid, and changes nothing. */
+static __always_inline bool judge_tcp_fits(const struct l3 *l, const struct flow *f)
+{
+	__u32 side = l->side & 1, opener = !!(f->flags & FLOW_SECOND);
+
+	if (f->state == FLOW_SYN_SENT && side != opener) {
+		/* an answer acknowledges the opening (RFC 9293, 3.10.7.3); two may cross */
+		if (l->type & TCP_ACK)
+			return l->ack == f->tcp[opener].end && l->type & (TCP_SYN | TCP_RST);
+		return (l->type & (TCP_SYN | TCP_RST)) == TCP_SYN;
+	}
+	if (l->type & TCP_SYN)
+		return !(l->type & (TCP_RST | TCP_FIN));
+	if (l->type & TCP_RST)
+		return f->state < FLOW_ESTABLISHED ? tcp_in_window(l, f) : tcp_reset_counts(l, f);
+	return l->type & TCP_ACK && tcp_in_window(l, f);
+}
+
+/* Whether the packet answers an opening flow, which with it is established. */
+static __always_inline bool judge_answers(const struct l3 *l, const struct flow *f)
+{
+	bool reply = (l->side & 1) != !!(f->flags & FLOW_SECOND);
+
+	if (f->state == FLOW_SYN_RECV) /* the opener's acknowledgement */
+		return !reply && l->type & TCP_ACK && !(l->type & (TCP_SYN | TCP_RST));
+	return f->state == FLOW_NEW && reply && !(l->proto == IPPROTO_TCP && l->type & TCP_RST);
+}
+
+/* From the table of opening flows to the other. Returns REASON_NONE or why not. */
+__noinline int judge_promote(__u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct flow_new *new = bpf_map_lookup_elem(&flow_scratch, &place);
+	__u32 now = flow_now();
+	struct flow_at at;
+	struct flow *f;
+	int why;
+
+	if (!l || !new)
+		return DROP_NO_MEMORY;
+	f = &new->flow;
+	new->hash = flow_hash(&l->flow);
+	flow_look(&at, flow_opening(), FLOW_OPENING_BUCKETS, l, new->hash, now);
+	if (!at.flow) /* another CPU did it */
+		return REASON_NONE;
+	*f = *at.flow;
+	f->state = FLOW_ESTABLISHED;
+	if (l->proto == IPPROTO_TCP && l->type & TCP_FIN) {
+		f->state = FLOW_FIN_WAIT;
+		f->flags |= FLOW_FIN(l->side & 1);
+	}
+	new->expires = now + flow_secs(l->proto, f->state);
+	new->opening = 0;
+	why = flow_put(place);
+	if (!why)
+		flow_take(&at, &l->flow, true);
+	return why;
+}
+
+/* Whether the flow's verdict is of what judges its ports now. */
+static __always_inline bool judge_current(const struct l3 *l, const struct flow *f)
+{
+	__u32 side = l->side & 1;
+
+	return f->port[side] == l->in_id && f->port[!side] == l->out_id &&
+	       f->generation[side] == l->in_judged && f->generation[!side] == l->out_judged;
+}
+
+/* Gives a connection a new verdict, the packet being the occasion. Returns it. */
+static __always_inline int judge_renew(struct l3 *l, __u32 place, struct flow *f)
+{
+	__u32 side = l->side & 1;
+	int why = judge_again(l, place, side != !!(f->flags & FLOW_SECOND));
+
+	if (why == JUDGE_UPPER)
+		return why;
+	f->port[side] = l->in_id;
+	f->port[!side] = l->out_id;
+	f->generation[side] = l->in_judged;
+	f->generation[!side] = l->out_judged;
+	if (why) {
+		f->flags |= FLOW_DENIED;
+		return why;
+	}
+	f->flags &= ~FLOW_DENIED;
+	if (l->proto == IPPROTO_TCP &&
+	    f->state >= FLOW_ESTABLISHED) /* it may have been out of sight */
+		tcp_loosen(f);
+	return REASON_NONE;
+}
+
+/* A packet of a connection that was found. */
+static __always_inline int judge_known(struct l3 *l, __u32 place, struct flow_at *at, bool opening)
+{
+	struct flow *f = at->flow;
+	bool tcp = l->proto == IPPROTO_TCP;
+	int why = REASON_NONE;
+
+	if (tcp && f->state == FLOW_CLOSED && (l->type & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+		flow_take(at, &l->flow, opening);
+		return judge_new(l, place);
+	}
+	if (!judge_current(l, f))
+		why = judge_renew(l, place, f);
+	else if (f->flags & FLOW_DENIED)
+		why = DROP_ACL_DENY;
+	if (why)
+		return why;
+	if (tcp && !judge_tcp_fits(l, f))
+		return judge_lists(place, ACL_INVALID, false);
+	if (opening && judge_answers(l, f)) {
+		if (tcp)
+			tcp_note(l, f);
+		flow_touch(at->bucket, f, at->way, l, flow_now());
+		return judge_promote(place);
+	}
+	if (tcp)
+		judge_tcp(l, f);
+	flow_touch(at->bucket, f, at->way, l, flow_now());
+	if (opening && f->state == FLOW_CLOSED) /* refused */
+		flow_take(at, &l->flow, true);
+	return REASON_NONE;
+}
+
+/* A packet whose kind has connections. */
+static __always_inline int judge_flow(struct l3 *l, __u32 place)
+{
+	__u32 now = flow_now();
+	struct flow_at at;
+	__u64 hash;
+
+	flow_key_make(l);
+	hash = flow_hash(&l->flow);
+	flow_look(&at, flow_established(), FLOW_BUCKETS, l, hash, now);
+	if (at.flow)
+		return judge_known(l, place, &at, false);
+	flow_look(&at, flow_opening(), FLOW_OPENING_BUCKETS, l, hash, now);
+	if (at.flow)
+		return judge_known(l, place, &at, true);
+	return judge_new(l, place);
+}
+
+/*
+ * The short way: a packet of an established connection whose verdict is current (the decision
+ * cache knows the ports' generations). Returns 1: it passes, and is counted; 0: look closer.
+ */
+__noinline int judge_passes(__u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u32 now = flow_now();
+	struct flow_at at;
+	struct flow *f;
+
+	if (!l || l->flags & (L3_BAD | L3_FRAG) || !flow_tracks(l))
+		return 0;
+	flow_key_make(l);
+	flow_look(&at, flow_established(), FLOW_BUCKETS, l, flow_hash(&l->flow), now);
+	f = at.flow;
+	if (!f || f->flags & FLOW_DENIED || f->state != FLOW_ESTABLISHED || !judge_current(l, f))
+		return 0;
+	if (l->proto == IPPROTO_TCP) {
+		if ((l->type & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
+		    !tcp_in_window(l, f))
+			return 0;
+		tcp_note(l, f);
+	}
+	flow_touch(at.bucket, f, at.way, l, now);
+	return 1;
+}
+
+/* ---- ICMP errors ---- */
+
+/* The packet that an ICMP error quotes (RFC 792; RFC 4443, 3): its connection's key, to l3.flow. */
+__noinline int judge_quoted(hook_ctx *ctx, __u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u32 header = 40;
+	struct l3 *q;
+	__u8 h[48];
+
+	if (!l)
+		return -1;
+	place += L3_QUOTED;
+	q = bpf_map_lookup_elem(&l3_scratch, &place);
+	if (!q || hook_load(ctx, l->l4 + 8, h, 28))
+		return -1;
+	__builtin_memset(q, 0, offsetof(struct l3, head));
+	q->family = l->family;
+	q->network = l->network;
+	q->vid = l->vid;
+	if (l->family == 4) {
+		header = (h[0] & 0xf) * 4;
+		q->proto = h[9];
+		q->key.src[0] = (__u64)get32(h + 12) << 32;
+		q->key.dst[0] = (__u64)get32(h + 16) << 32;
+		if (h[0] >> 4 != 4 || header < 20 || get16(h + 6) & 0x1fff)
+			return -1;
+	} else {
+		if (hook_load(ctx, l->l4 + 8, h, 40) || h[0] >> 4 != 6)
+			return -1;
+		q->proto = h[6];
+		q->key.src[0] = get64(h + 8);
+		q->key.src[1] = get64(h + 16);
+		q->key.dst[0] = get64(h + 24);
+		q->key.dst[1] = get64(h + 32);
+	}
+	if (hook_load(ctx, l->l4 + 8 + header, h, 8))
+		return -1;
+	q->flags = L3_HAS_L4;
+	if (q->proto == (l->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		q->type = h[0];
+		q->icmp_id = get16(h + 4);
+	} else if (l3_has_transport(l->family, q->proto)) {
+		q->key.sport = get16(h);
+		q->key.dport = get16(h + 2);
+		q->seq = get32(h + 4);
+	}
+	/* it goes back to who sent what it quotes */
+	if (q->key.src[0] != l->key.dst[0] || q->key.src[1] != l->key.dst[1] || !flow_tracks(q))
+		return -1;
+	flow_key_make(q);
+	l->flow = q->flow;
+	l->side = q->side; /* which end has sent what is quoted */
+	return 0;
+}
+
+/* Whether an ICMP error is about a connection that may go on. It changes nothing of it. */
+static __always_inline bool judge_related(hook_ctx *ctx, struct l3 *l, __u32 place)
+{
+	__u32 now = flow_now();
+	struct flow_at at;
+	__u64 hash;
+
+	if (judge_quoted(ctx, place))
+		return false;
+	hash = flow_hash(&l->flow);
+	flow_look(&at, flow_established(), FLOW_BUCKETS, l, hash, now);
+	if (!at.flow)
+		flow_look(&at, flow_opening(), FLOW_OPENING_BUCKETS, l, hash, now);
+	if (!at.flow || at.flow->flags & FLOW_DENIED)
+		return false;
+	return at.flow->port[l->side & 1] == l->out_id || !l->out_id;
+}
+
+/* ---- all of it ---- */
+
+/* The verdict on the packet in l3_scratch[place], which says from where to where it goes. */
+__noinline int judge_packet(hook_ctx *ctx, __u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	int why;
+
+	if (!l)
+		return DROP_NO_MEMORY;
+	if (l->flags & L3_BAD)
+		return DROP_BAD_HEADER;
+	if (l->flags & L3_FRAG_LATER)
+		return frag_fate(place);
+	if (l->flags & L3_FRAG && !(l->flags & L3_HAS_L4) && l3_has_transport(l->family, l->proto))
+		return DROP_FRAG_TINY;
+	if (flow_tracks(l))
+		why = judge_flow(l, place);
+	else if (l->flags & L3_ERROR)
+		why = judge_related(ctx, l, place) ? REASON_NONE
+						   : judge_lists(place, ACL_INVALID, false);
+	else
+		why = judge_lists(place, ACL_NEW, false);
+	if (l->flags & L3_FRAG && why != JUDGE_UPPER)
+		frag_note(place, why);
+	return why;
+}
+
+static __always_inline bool judge_wanted(const struct pkt *p)
+{
+	return p->in_policy.track || p->out_policy.track;
+}
+
+/* Says in pkt.l3 from where to where it goes. out_id: 0 when to all. */
+static __always_inline enum verdict judge_set_up(struct pkt *p, __u32 out_id, bool to_host)
+{
+	enum verdict v = l3_parse(p);
+	struct l3 *l = p->l3;
+
+	if (v || !l)
+		return UPPER;
+	l->in_id = p->in_id;
+	l->out_id = out_id;
+	l->in_judged = READ_ONCE(p->in->judged);
+	l->out_judged = out_id ? judge_generation(out_id) : 0;
+	l->len = p->len;
+	l->network = p->in_policy.network;
+	l->vid = p->vid;
+	l->from_host = p->from_host;
+	l->to_host = to_host;
+	return CONTINUE;
+}
+
+/* Whether a packet for one port (pkt.out), or for the host behind it, may pass. */
+static __always_inline enum verdict judge(struct pkt *p, bool to_host)
+{
+	enum verdict v;
+	int why;
+
+	if (!judge_wanted(p))
+		return CONTINUE;
+	v = judge_set_up(p, p->out_id, to_host);
+	if (v)
+		return v;
+	if (p->dst & 1) /* to many, whatever its IP address is */
+		p->l3->flags |= L3_GROUP;
+	why = judge_packet(p->ctx, p->from_host);
+	if (why == JUDGE_UPPER)
+		return UPPER;
+	return why ? drop(p, why) : CONTINUE;
+}
+
+/* Whether a packet that the decision cache knows the way of may take it without a closer look. */
+static __always_inline bool judge_cached(struct pkt *p, const struct cache_entry *c)
+{
+	struct l3 *l;
+
+	if (!(c->flags & CACHE_TRACK))
+		return true;
+	p->vid = c->vid;
+	if (l3_parse(p) || !p->l3)
+		return false;
+	l = p->l3;
+	l->in_id = c->in_port;
+	l->out_id = c->out_port;
+	l->in_judged = c->in_judged;
+	l->out_judged = c->out_judged;
+	l->len = p->len;
+	l->network = c->network;
+	l->vid = c->vid;
+	return judge_passes(p->from_host);
+}
+
+#endif

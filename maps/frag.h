@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Datagrams in fragments: what became of the first one, which alone has the ports, for the
+ * others.
+ */
+#ifndef MAPS_FRAG_H
+#define MAPS_FRAG_H
+
+#include <linux/types.h>
+
+#define FRAG_MAX  8192
+#define FRAG_SECS 60 /* as long as a receiver waits, at most (RFC 1122, 3.3.2; RFC 8200, 4.5) */
+
+/* Addresses as in struct acl_key. */
+struct frag_key {
+	__u64 src[2];
+	__u64 dst[2];
+	__u32 id;   /* host order */
+	__u32 rest; /* FLOW_REST() with IPv4's protocol; IPv6's identification needs none */
+};
+_Static_assert(sizeof(struct frag_key) == 40, "hash key without padding");
+
+struct frag {
+	__u32 expires; /* s, CLOCK_MONOTONIC */
+	__u32 length;  /* octets of the first fragment */
+	__u16 port;    /* id of the port that it came from */
+	__u8 denied;
+	__u8 pad;
+};
+_Static_assert(sizeof(struct frag) == 12, "no hidden padding");
+
+#endif
