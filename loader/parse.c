@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Words of the command line to values. */
+#include <arpa/inet.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "err.h"
@@ -138,6 +140,75 @@ int parse_mac(const char *key, const char *s, __u8 out[6])
 		return usage("%s: \"%s\" is not a unicast address", key, s);
 	memcpy(out, mac, 6);
 	return 0;
+}
+
+static int bits_of(const struct prefix *p)
+{
+	return p->family == 4 ? 32 : 128;
+}
+
+/* Clears the bits behind the length. Returns whether there were any. */
+static bool clear_host_bits(struct prefix *p)
+{
+	__u8 keep, lost = 0;
+
+	for (int i = 0; i < bits_of(p) / 8; i++) {
+		keep = p->len >= 8 * i + 8 ? 0xff
+		       : p->len <= 8 * i   ? 0
+					   : 0xff00 >> (p->len - 8 * i);
+		lost |= p->addr[i] & ~keep;
+		p->addr[i] &= keep;
+	}
+	return lost;
+}
+
+int parse_prefix(const char *key, const char *s, struct prefix *out)
+{
+	char address[INET6_ADDRSTRLEN], text[PREFIX_TEXT];
+	size_t n = strcspn(s, "/");
+	const char *end = NULL;
+	struct prefix p = {};
+	__u64 len;
+
+	snprintf(address, sizeof(address), "%.*s", (int)n, s);
+	if (n < sizeof(address) && inet_pton(AF_INET, address, p.addr) == 1)
+		p.family = 4;
+	else if (n < sizeof(address) && inet_pton(AF_INET6, address, p.addr) == 1)
+		p.family = 6;
+	else
+		return usage("%s: \"%s\" is not an IPv4 or IPv6 address or prefix "
+			     "(as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64)",
+			     key, s);
+	len = bits_of(&p);
+	if (s[n])
+		end = digits(s + n + 1, &len);
+	if (s[n] && (!end || *end || len > (__u64)bits_of(&p)))
+		return usage("%s: the length of \"%s\" is not a number from 0 to %d", key, s,
+			     bits_of(&p));
+	p.len = len;
+	p.len_given = s[n] && len == (__u64)bits_of(&p);
+	if (clear_host_bits(&p))
+		return usage("%s: \"%s\" has bits behind its length: the network is %s", key, s,
+			     prefix_text(&p, text));
+	*out = p;
+	return 0;
+}
+
+const char *prefix_text(const struct prefix *p, char out[PREFIX_TEXT])
+{
+	size_t n;
+
+	if (!inet_ntop(p->family == 4 ? AF_INET : AF_INET6, p->addr, out, PREFIX_TEXT))
+		*out = '\0';
+	n = strlen(out);
+	if (p->len != bits_of(p) || p->len_given)
+		snprintf(out + n, PREFIX_TEXT - n, "/%u", p->len);
+	return out;
+}
+
+bool prefix_equal(const struct prefix *a, const struct prefix *b)
+{
+	return a->family == b->family && a->len == b->len && !memcmp(a->addr, b->addr, 16);
 }
 
 int parse_network_name(const char *s, const char **out)

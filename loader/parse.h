@@ -31,6 +31,23 @@ int parse_time(const char *key, const char *s, __u32 min, __u32 max, __u32 *out)
 /* VLAN ID 1..4094 (802.1Q, 9.6). */
 int parse_vid(const char *key, const char *s, __u16 *out);
 int parse_vid_list(const char *key, const char *s, struct port_vlans *out);
+
+/* A range of addresses of one family: the first `len` bits of addr, those behind them 0. */
+struct prefix {
+	__u8 addr[16]; /* network order; IPv4: the first 4 octets */
+	__u8 len;
+	__u8 family;	/* 4 or 6 */
+	__u8 len_given; /* a host's address was written with its length (/32, /128) */
+};
+
+/* ADDRESS or ADDRESS/LENGTH; bits behind the length are refused. */
+int parse_prefix(const char *key, const char *s, struct prefix *out);
+#define PREFIX_TEXT 52
+/* As it would be typed: the length is left out of a host's address that was given without. */
+const char *prefix_text(const struct prefix *p, char out[PREFIX_TEXT]);
+/* Whether two are the same range. */
+bool prefix_equal(const struct prefix *a, const struct prefix *b);
+
 /* A unicast address, aa:bb:cc:dd:ee:ff. */
 int parse_mac(const char *key, const char *s, __u8 out[6]);
 int parse_network_name(const char *s, const char **out);

@@ -202,6 +202,88 @@ static void macs(void **state)
 	assert_memory_equal(mac, same, 6);
 }
 
+static void prefixes(void **state)
+{
+	static const struct {
+		const char *word;
+		__u8 family, len;
+		const char *first; /* octets */
+		const char *text;  /* NULL: as it is */
+	} good[] = {
+		{"10.0.0.5", 4, 32, "\x0a\0\0\x05", NULL},
+		{"10.0.0.5/32", 4, 32, "\x0a\0\0\x05", NULL},
+		{"10.0.0.0/24", 4, 24, "\x0a\0\0\0", NULL},
+		{"10.0.0.4/30", 4, 30, "\x0a\0\0\x04", NULL},
+		{"0.0.0.0/0", 4, 0, "\0\0\0\0", NULL},
+		{"128.0.0.0/1", 4, 1, "\x80\0\0\0", NULL},
+		{"255.255.255.255", 4, 32, "\xff\xff\xff\xff", NULL},
+		{"2001:DB8:0:0::/64", 6, 64, "\x20\x01\x0d\xb8", "2001:db8::/64"},
+		{"fe80::/10", 6, 10, "\xfe\x80\0\0", NULL},
+		{"::", 6, 128, "\0\0\0\0", NULL},
+		{"::/0", 6, 0, "\0\0\0\0", NULL},
+		{"::1/128", 6, 128, "\0\0\0\0", NULL},
+		{"::ffff:10.0.0.5", 6, 128, "\0\0\0\0", NULL},
+		{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127", 6, 127, "\xff\xff\xff\xff", NULL},
+	};
+	static const char *const bad[] = {
+		"",
+		"x",
+		"any",
+		"10.0.0",
+		"10.0.0.256",
+		"10.0.0.5/",
+		"10.0.0.5/33",
+		"10.0.0.5/-1",
+		"10.0.0.5/x",
+		"10.0.0.0/24/24",
+		"/24",
+		" 10.0.0.5",
+		"10.0.0.5 ",
+		"010.0.0.1",
+		"10.0.0.0/255.255.255.0",
+		"10.0.0.5,",
+		":",
+		":::",
+		"fd00::/129",
+		"fd00::/64x",
+		"fd00:::/64",
+		"fe80::1%eth0",
+		"g::",
+		"1:2:3:4:5:6:7",
+		"1:2:3:4:5:6:7:8:9",
+	};
+	static const char *const host[][2] = {{"10.0.0.5/24", "10.0.0.0/24"},
+					      {"10.0.0.5/31", "10.0.0.4/31"},
+					      {"10.0.0.5/0", "0.0.0.0/0"},
+					      {"fd00::1/64", "fd00::/64"},
+					      {"fd00:0:0:1::/63", "fd00::/63"}};
+	struct prefix p, same, other;
+	char text[PREFIX_TEXT];
+
+	for (size_t i = 0; i < COUNT(good); i++) {
+		assert_int_equal(parse_prefix("ip", good[i].word, &p), 0);
+		assert_int_equal(p.family, good[i].family);
+		assert_int_equal(p.len, good[i].len);
+		assert_memory_equal(p.addr, good[i].first, 4);
+		assert_string_equal(prefix_text(&p, text), good[i].text ?: good[i].word);
+		assert_true(!i || !prefix_equal(&p, &other) || p.len_given != other.len_given);
+		other = p;
+	}
+	memcpy(&same, &p, sizeof(p));
+	for (size_t i = 0; i < COUNT(bad); i++)
+		REFUSED(parse_prefix("ip", bad[i], &p), bad[i]);
+	for (size_t i = 0; i < COUNT(host); i++) {
+		REFUSED(parse_prefix("ip", host[i][0], &p), host[i][0]);
+		assert_non_null(strstr(err_message(), host[i][1]));
+	}
+	assert_memory_equal(&p, &same, sizeof(p));
+	parse_prefix("ip", "10.0.0.5", &p);
+	parse_prefix("ip", "10.0.0.5/32", &same);
+	assert_true(prefix_equal(&p, &same));
+	parse_prefix("ip", "a00:5::", &same);
+	assert_false(prefix_equal(&p, &same));
+}
+
 static void names(void **state)
 {
 	static const char *const bad[] = {
@@ -325,6 +407,7 @@ static void random_words(void **state)
 	do {
 		struct port_vlans list = {{0x1234}}, same_list = list;
 		__u8 mac[6] = {1, 2, 3, 4, 5, 6}, v8 = 77;
+		struct prefix prefix = {.len = 77};
 		const char *name = NULL;
 		char word[256], *exact;
 		__u16 v16 = 7777;
@@ -360,6 +443,10 @@ static void random_words(void **state)
 			assert_int_equal(mac[0] & 1, 0);
 		else
 			assert_memory_equal(mac, "\1\2\3\4\5\6", 6);
+		if (!parse_prefix("k", exact, &prefix))
+			assert_in_range(prefix.len, 0, prefix.family == 4 ? 32 : 128);
+		else
+			assert_int_equal(prefix.len, 77);
 		if (!parse_network_name(exact, &name))
 			assert_true(*exact && strlen(exact) < NETWORK_NAME_LEN);
 		if (!parse_dev_name(exact, &name))
@@ -594,6 +681,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(vids),
 		cmocka_unit_test(vid_lists),
 		cmocka_unit_test(macs),
+		cmocka_unit_test(prefixes),
 		cmocka_unit_test(names),
 		cmocka_unit_test(long_words_fit_the_message),
 		cmocka_unit_test(errors),
