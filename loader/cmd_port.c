@@ -8,6 +8,7 @@
 #include "cmd.h"
 #include "netdev.h"
 #include "port.h"
+#include "../maps/flow.h"
 
 static const char *const hook_names[] = {[HOOK_AUTO] = "auto", [HOOK_XDP] = "xdp", [HOOK_TC] = "tc"};
 
@@ -28,12 +29,40 @@ static const struct {
 };
 #define SWITCHES (sizeof(switches) / sizeof(*switches))
 
-static const char *const values[] = {"vlan", "trunk", "native", "group", "mac", "fdb-max", "hook"};
+/* Settings in a __u8 of struct port_info. */
+struct choice {
+	const char *key;
+	const char *json;
+	size_t offset;
+};
+
+/* On or off, with a default that depends on others: enum port_may. */
+static const struct choice may_keys[] = {
+	{"dhcp-server", "dhcp_server", offsetof(struct port_info, dhcp_server)},
+	{"ra", "ra", offsetof(struct port_info, ra)},
+};
+#define MAY_KEYS (sizeof(may_keys) / sizeof(*may_keys))
+
+/* Allow or deny. */
+static const struct choice policies[] = {
+	{"policy-in", "policy_in", offsetof(struct port_info, deny_in)},
+	{"policy-out", "policy_out", offsetof(struct port_info, deny_out)},
+};
+#define POLICIES (sizeof(policies) / sizeof(*policies))
+
+static const char *const values[] = {"vlan",	  "trunk",	"native",  "group",	  "mac",
+				     "fdb-max",	  "hook",	"ip",	   "dhcp-server", "ra",
+				     "policy-in", "policy-out", "conn-max"};
 #define VALUES (sizeof(values) / sizeof(*values))
 
 static __u8 *switch_of(struct port_info *info, size_t i)
 {
 	return (__u8 *)info + switches[i].offset;
+}
+
+static __u8 *choice_of(struct port_info *info, const struct choice *c)
+{
+	return (__u8 *)info + c->offset;
 }
 
 /* Which keys one command gave: bit i of the switches, then of the values. */
@@ -78,6 +107,35 @@ static int parse_macs(const char *word, struct port_info *info)
 	}
 	memcpy(info->macs, macs, sizeof(macs));
 	info->nmacs = n;
+	return 0;
+}
+
+static int parse_ips(const char *word, struct port_info *info)
+{
+	struct prefix ips[PORT_IP_MAX] = {};
+	char one[PREFIX_TEXT];
+	__u8 n = 0;
+	int err;
+
+	if (!strcmp(word, "any") || !strcmp(word, "none")) {
+		memset(info->ips, 0, sizeof(info->ips));
+		info->nips = 0;
+		return 0;
+	}
+	for (const char *at = word; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+		snprintf(one, sizeof(one), "%.*s", (int)strcspn(at, ","), at);
+		if (n == PORT_IP_MAX)
+			return usage("ip: \"%s\" has more than %d prefixes", word, PORT_IP_MAX);
+		err = parse_prefix("ip", one, &ips[n]);
+		if (err)
+			return err;
+		for (__u8 i = 0; i < n; i++)
+			if (prefix_equal(&ips[i], &ips[n]))
+				return usage("ip: %s is given twice", one);
+		n++;
+	}
+	memcpy(info->ips, ips, sizeof(ips));
+	info->nips = n;
 	return 0;
 }
 
@@ -180,6 +238,49 @@ static int read_wanted(struct args *a, struct wanted *w)
 	return err;
 }
 
+/* The word that was given for a key, or NULL. */
+static const char *word_of(const struct wanted *w, const char *key)
+{
+	return w->word[key_index(key)];
+}
+
+static int parse_policy(const char *key, const char *word, __u8 *deny)
+{
+	if (!strcmp(word, "none"))
+		word = "allow";
+	if (strcmp(word, "allow") && strcmp(word, "deny"))
+		return usage("%s: \"%s\" is neither allow nor deny", key, word);
+	*deny = !strcmp(word, "deny");
+	return 0;
+}
+
+/* What judges a port's packets. */
+static int apply_judges(const struct wanted *w, struct port_info *info)
+{
+	const char *word = word_of(w, "ip");
+	int err = word ? parse_ips(word, info) : 0;
+	__u64 n;
+	__u8 on;
+
+	for (const struct choice *c = may_keys; !err && c < may_keys + MAY_KEYS; c++) {
+		word = word_of(w, c->key);
+		err = word ? parse_onoff(c->key, word, &on) : 0;
+		if (word && !err)
+			*choice_of(info, c) = on ? MAY_ON : MAY_OFF;
+	}
+	for (const struct choice *c = policies; !err && c < policies + POLICIES; c++) {
+		word = word_of(w, c->key);
+		err = word ? parse_policy(c->key, word, choice_of(info, c)) : 0;
+	}
+	word = word_of(w, "conn-max");
+	if (!err && word) {
+		err = parse_count("conn-max", word, FLOW_MAX, &n);
+		if (!err)
+			info->conn_max = n;
+	}
+	return err;
+}
+
 /* Applies the words to *info. add: *info is a new port's. */
 static int apply(const struct wanted *w, struct port_info *info, bool add)
 {
@@ -216,11 +317,11 @@ static int apply(const struct wanted *w, struct port_info *info, bool add)
 		if (err)
 			return err;
 	}
-	return apply_vlan(info, w->keys, value, add);
+	return apply_judges(w, info) ?: apply_vlan(info, w->keys, value, add);
 }
 
 /* An uplink leads to everybody. */
-static int check_uplink(const struct port_info *info)
+static int check_uplink(struct port_info *info)
 {
 	if (!info->uplink)
 		return 0;
@@ -231,6 +332,13 @@ static int check_uplink(const struct port_info *info)
 			    info->group);
 	if (info->nmacs)
 		return fail(EINVAL, "dev %s: mac: an uplink brings any address", info->dev);
+	if (info->nips)
+		return fail(EINVAL, "dev %s: ip: an uplink brings any address", info->dev);
+	for (const struct choice *c = may_keys; c < may_keys + MAY_KEYS; c++)
+		if (*choice_of(info, c) == MAY_OFF)
+			return fail(EINVAL,
+				    "dev %s: %s off: what comes off the wire is not guarded",
+				    info->dev, c->key);
 	return 0;
 }
 
@@ -349,6 +457,19 @@ static struct json_object *macs_json(const struct port_info *p)
 	return list;
 }
 
+static struct json_object *ips_json(const struct port_info *p)
+{
+	struct json_object *list;
+	char text[PREFIX_TEXT];
+
+	if (!p->nips)
+		return NULL;
+	list = json_object_new_array();
+	for (int i = 0; i < p->nips; i++)
+		json_object_array_add(list, json_object_new_string(prefix_text(&p->ips[i], text)));
+	return list;
+}
+
 static const char *hook_name(const struct port_info *p)
 {
 	if (p->hook != HOOK_AUTO)
@@ -384,10 +505,18 @@ static struct json_object *port_json(struct state *s, struct port_info *p)
 	add_vid(o, "native", p->vlan_mode == VLAN_TRUNK ? p->pvid : 0);
 	json_object_object_add(o, "group", json_object_new_int(p->group));
 	json_object_object_add(o, "mac", macs_json(p));
+	json_object_object_add(o, "ip", ips_json(p));
 	for (size_t i = 0; i < SWITCHES; i++)
 		json_object_object_add(o, switches[i].json,
 				       json_object_new_boolean(*switch_of(p, i)));
+	for (const struct choice *c = may_keys; c < may_keys + MAY_KEYS; c++)
+		json_object_object_add(o, c->json,
+				       json_object_new_boolean(port_may(p, *choice_of(p, c))));
 	json_object_object_add(o, "fdb_max", json_object_new_int64(p->fdb_max));
+	for (const struct choice *c = policies; c < policies + POLICIES; c++)
+		json_object_object_add(o, c->json,
+				       json_object_new_string(*choice_of(p, c) ? "deny" : "allow"));
+	json_object_object_add(o, "conn_max", json_object_new_int64(p->conn_max));
 	json_object_object_add(o, "hook", json_object_new_string(hook_name(p)));
 	json_object_object_add(o, "state", json_object_new_string(device_state(p)));
 	return o;
@@ -402,6 +531,11 @@ static struct json_object *port_defaults_json(void)
 				       json_object_new_boolean(switches[i].default_on));
 	json_object_object_add(o, "group", json_object_new_int(0));
 	json_object_object_add(o, "fdb_max", json_object_new_int64(0));
+	for (size_t i = 0; i < MAY_KEYS; i++)
+		json_object_object_add(o, may_keys[i].json, json_object_new_boolean(true));
+	for (size_t i = 0; i < POLICIES; i++)
+		json_object_object_add(o, policies[i].json, json_object_new_string("allow"));
+	json_object_object_add(o, "conn_max", json_object_new_int64(0));
 	return o;
 }
 
@@ -465,10 +599,16 @@ const struct object object_port = {
 	"  isolated on|off  isolated ports never reach each other\n"
 	"  group N          community 1..255: reaches its own community and group 0 only\n"
 	"  mac LLADDR,...   only these source addresses; they are static FDB entries (any: all)\n"
+	"  ip PREFIX,...    only these source addresses, in ARP and ND too (any: all)\n"
+	"  dhcp-server on|off, ra on|off   may send DHCP answers, router advertisements and\n"
+	"                   redirects (default off with mac or ip, else on)\n"
 	"  learning, flood, mcast-flood, bcast-flood on|off   as the Linux bridge's (default on)\n"
 	"  sticky on|off    addresses learned here do not move\n"
 	"  fdb-max N        at most N learned addresses (0: no limit)\n"
 	"  hairpin on|off   may send back out of the port it came in by\n"
+	"  policy-in allow|deny, policy-out allow|deny   for packets to (in) and from (out) the\n"
+	"                   VM that no rule matches\n"
+	"  conn-max N       at most N tracked connections of its own (0: no limit)\n"
 	"  hook auto|xdp|tc where the port's frames are handled\n"
 	"none unsets a value.\n",
 };

@@ -182,7 +182,8 @@ int parse_prefix(const char *key, const char *s, struct prefix *out)
 	len = bits_of(&p);
 	if (s[n])
 		end = digits(s + n + 1, &len);
-	if (s[n] && (!end || *end || len > (__u64)bits_of(&p)))
+	if (s[n] &&
+	    (!end || *end || len > (__u64)bits_of(&p) || strlen(s + n) > sizeof("/128") - 1))
 		return usage("%s: the length of \"%s\" is not a number from 0 to %d", key, s,
 			     bits_of(&p));
 	p.len = len;

@@ -32,14 +32,6 @@ int parse_time(const char *key, const char *s, __u32 min, __u32 max, __u32 *out)
 int parse_vid(const char *key, const char *s, __u16 *out);
 int parse_vid_list(const char *key, const char *s, struct port_vlans *out);
 
-/* A range of addresses of one family: the first `len` bits of addr, those behind them 0. */
-struct prefix {
-	__u8 addr[16]; /* network order; IPv4: the first 4 octets */
-	__u8 len;
-	__u8 family;	/* 4 or 6 */
-	__u8 len_given; /* a host's address was written with its length (/32, /128) */
-};
-
 /* ADDRESS or ADDRESS/LENGTH; bits behind the length are refused. */
 int parse_prefix(const char *key, const char *s, struct prefix *out);
 #define PREFIX_TEXT 52

@@ -247,6 +247,25 @@ static void network_awareness(struct state *s, __u32 network)
 	PUT(s->networks[network].tracked, tracked);
 }
 
+bool port_may(const struct port_info *info, __u8 setting)
+{
+	return setting == MAY_ON || (setting == MAY_DEFAULT && !info->nmacs && !info->nips);
+}
+
+static bool has_ipv6(const struct port_info *info)
+{
+	for (int i = 0; i < info->nips; i++)
+		if (info->ips[i].family == 6)
+			return true;
+	return false;
+}
+
+void port_judge_anew(struct state *s, __u32 id)
+{
+	PUT(s->ports[id].judged, s->ports[id].judged + 1);
+	state_void_cache(s);
+}
+
 static union port_policy policy_of(const struct port_info *info, bool xdp_tx)
 {
 	return (union port_policy){
@@ -265,6 +284,13 @@ static union port_policy policy_of(const struct port_info *info, bool xdp_tx)
 		.mac_guard = info->nmacs > 0,
 		.xdp_tx = xdp_tx,
 		.offloads = info->offloads,
+		.ip_guard = info->nips > 0,
+		.ip6_own = has_ipv6(info),
+		.dhcp_server = port_may(info, info->dhcp_server),
+		.ra = port_may(info, info->ra),
+		.track = info->deny_in || info->deny_out || info->conn_max,
+		.deny_in = info->deny_in,
+		.deny_out = info->deny_out,
 	};
 }
 
@@ -302,6 +328,7 @@ static void derive_settings(struct state *s, __u32 id, const struct port_info *i
 	PUT(p->ifindex, dev ? dev->ifindex : 0);
 	PUT(p->frame_max, dev ? dev->mtu + 14 : 0);
 	PUT(p->fdb_max, info->fdb_max);
+	PUT(p->conn_max, info->conn_max);
 	uplink_address(s, info, dev);
 	PUT(p->policy.raw, policy_of(info, xdp_reachable(s, id, info, dev)).raw);
 	state_void_cache(s);
@@ -370,26 +397,95 @@ static int own_remove(struct state *s, const struct fdb_key *key, __u32 id)
 	return 0;
 }
 
-/* The addresses that the guard lets pass; those of `old` that are not in `new` go. */
-static int own_guard(struct state *s, __u32 id, const struct port_info *old,
-		     const struct port_info *new)
+/* ---- what the guard lets pass ---- */
+
+/* The link-local address that a hardware address gives (RFC 4291, appendix A). */
+static struct prefix link_local(const __u8 *mac)
 {
-	struct port_mac key = {.port = id};
+	return (struct prefix){
+		.addr = {0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4],
+			 mac[5]},
+		.len = 128,
+		.family = 6,
+	};
+}
+
+/* The i-th of a port's own prefixes: `ip`, then what `mac` gives. Returns false past the last. */
+static bool own_prefix(const struct port_info *info, int i, struct prefix *out)
+{
+	if (i < info->nips)
+		*out = info->ips[i];
+	else if (has_ipv6(info) && i - info->nips < info->nmacs)
+		*out = link_local(info->macs[i - info->nips]);
+	else
+		return false;
+	return true;
+}
+
+static struct port_ip guard_key(__u32 id, const struct prefix *p)
+{
+	struct port_ip key = {
+		.prefixlen = PORT_IP_BITS + p->len,
+		.port = id,
+		.family = p->family,
+	};
+
+	memcpy(key.addr, p->addr, sizeof(key.addr));
+	return key;
+}
+
+static bool own_ip(__u32 id, const struct port_info *info, const struct port_ip *key)
+{
+	struct port_ip own;
+	struct prefix p;
+
+	for (int i = 0; own_prefix(info, i, &p); i++) {
+		own = guard_key(id, &p);
+		if (!memcmp(&own, key, sizeof(own)))
+			return true;
+	}
+	return false;
+}
+
+static int guard_add(struct state *s, __u32 id, const struct port_info *info)
+{
+	struct port_mac mac = {.port = id};
+	struct port_ip ip;
+	struct prefix p;
 	__u8 one = 1;
 	int err = 0;
 
-	for (int i = 0; i < new->nmacs && !err; i++) {
-		memcpy(key.mac, new->macs[i], 6);
-		err = bpf_map_update_elem(s->maps[MAP_PORT_MACS], &key, &one, BPF_ANY);
+	for (int i = 0; i < info->nmacs && !err; i++) {
+		memcpy(mac.mac, info->macs[i], 6);
+		err = bpf_map_update_elem(s->maps[MAP_PORT_MACS], &mac, &one, BPF_ANY);
 	}
 	if (err)
 		return fail(err, "mac: cannot be added: %s", strerror(-err));
-	for (int i = 0; old && i < old->nmacs; i++) {
-		memcpy(key.mac, old->macs[i], 6);
-		if (!own_mac(new, key.mac))
-			bpf_map_delete_elem(s->maps[MAP_PORT_MACS], &key);
+	for (int i = 0; own_prefix(info, i, &p) && !err; i++) {
+		ip = guard_key(id, &p);
+		err = bpf_map_update_elem(s->maps[MAP_PORT_IPS], &ip, &one, BPF_ANY);
 	}
-	return 0;
+	return err ? fail(err, "ip: cannot be added: %s", strerror(-err)) : 0;
+}
+
+/* What `old` has and `new` has not. */
+static void guard_remove(struct state *s, __u32 id, const struct port_info *old,
+			 const struct port_info *new)
+{
+	struct port_mac mac = {.port = id};
+	struct port_ip ip;
+	struct prefix p;
+
+	for (int i = 0; i < old->nmacs; i++) {
+		memcpy(mac.mac, old->macs[i], 6);
+		if (!own_mac(new, mac.mac))
+			bpf_map_delete_elem(s->maps[MAP_PORT_MACS], &mac);
+	}
+	for (int i = 0; own_prefix(old, i, &p); i++) {
+		ip = guard_key(id, &p);
+		if (!own_ip(id, new, &ip))
+			bpf_map_delete_elem(s->maps[MAP_PORT_IPS], &ip);
+	}
 }
 
 /* ---- the remembered form ---- */
@@ -469,6 +565,7 @@ static void derive_nothing(struct state *s, __u32 id, const struct port_info *in
 	struct port_info none = *info;
 
 	none.nmacs = 0;
+	none.nips = 0;
 	slot_remove(s, s->ports[id].ifindex);
 	if (info->network <= NETWORK_MAX) {
 		member_remove(s, info->network, id);
@@ -480,14 +577,14 @@ static void derive_nothing(struct state *s, __u32 id, const struct port_info *in
 	}
 	PUT(s->ports[id].policy.raw, 0);
 	PUT(s->ports[id].ifindex, 0);
-	own_guard(s, id, info, &none);
+	guard_remove(s, id, info, &none);
 	bpf_map_delete_elem(s->maps[MAP_XDP_PORTS], &id);
 }
 
 static int derive_port(struct state *s, __u32 id, const struct port_info *info,
 		       const struct netdev *dev)
 {
-	int err = own_guard(s, id, NULL, info);
+	int err = guard_add(s, id, info);
 
 	if (err)
 		return err;
@@ -496,6 +593,7 @@ static int derive_port(struct state *s, __u32 id, const struct port_info *info,
 	derive_settings(s, id, info, dev);
 	member_add(s, info->network, id);
 	network_awareness(s, info->network);
+	port_judge_anew(s, id);
 	if (info->uplink)
 		PUT(s->networks[info->network].uplink, id);
 	return dev ? slot_publish(s, dev->ifindex, id) : 0;
@@ -563,6 +661,15 @@ void port_undo(struct state *s, __u32 id)
 	fail(EIO, "%s", why);
 }
 
+/* Whether what decides about a port's packets, apart from its lists, is not the same. */
+static bool judged_otherwise(const struct port_info *a, const struct port_info *b)
+{
+	return a->deny_in != b->deny_in || a->deny_out != b->deny_out ||
+	       a->conn_max != b->conn_max || a->dhcp_server != b->dhcp_server || a->ra != b->ra ||
+	       a->nmacs != b->nmacs || memcmp(a->macs, b->macs, sizeof(a->macs)) ||
+	       a->nips != b->nips || memcmp(a->ips, b->ips, sizeof(a->ips));
+}
+
 int port_change(struct state *s, __u32 id, const struct port_info *old, struct port_info *new)
 {
 	struct port_info attached = *old;
@@ -583,11 +690,11 @@ int port_change(struct state *s, __u32 id, const struct port_info *old, struct p
 	}
 	if (!err) {
 		err = each_own(new, old, own_add, s, id);
-		err = err ?: own_guard(s, id, NULL, new);
+		err = err ?: guard_add(s, id, new);
 		err = err ?: info_put(s, id, new);
 		if (err) {
 			each_own(new, old, own_remove, s, id);
-			own_guard(s, id, new, old);
+			guard_remove(s, id, new, old);
 			if (new->hook != old->hook && here) {
 				attached.hook = old->hook;
 				attach_port(s, id, &attached, here);
@@ -597,7 +704,9 @@ int port_change(struct state *s, __u32 id, const struct port_info *old, struct p
 	if (!err) {
 		derive_settings(s, id, new, here);
 		network_awareness(s, new->network);
-		own_guard(s, id, old, new);
+		guard_remove(s, id, old, new);
+		if (judged_otherwise(old, new))
+			port_judge_anew(s, id);
 		each_own(old, new, own_remove, s, id);
 		if (moved) /* learned in VLANs that it may have left */
 			fdb_remove_learned(s, id);
@@ -656,30 +765,52 @@ static int repair_port(struct state *s, __u32 id, struct port_info *info)
 		return port_remove(s, id, info);
 	if (info->ifindex && !netdev_get(NULL, info->ifindex, &dev))
 		here = &dev;
-	err = own_guard(s, id, NULL, info) ?: each_own(info, NULL, own_add, s, id);
+	err = guard_add(s, id, info) ?: each_own(info, NULL, own_add, s, id);
 	if (!err && here)
 		err = attach_repair(s, id, info, here) ?: info_put(s, id, info);
 	return err ?: derive_port(s, id, info, here);
 }
 
-/* Guard addresses that a dead command left to a port, or to none. */
-static int repair_guard(struct state *s)
+/* Removes the keys of a map of the guard's that a dead command left to a port, or to none. */
+static int drop_strange(struct state *s, enum state_map map, void *key, void *next, size_t size,
+			bool (*strange)(struct state *s, const void *key))
 {
-	struct port_mac key, next;
-	struct port_info info;
-	__u32 id;
-	int err;
+	int err = bpf_map_get_next_key(s->maps[map], NULL, next);
 
-	err = bpf_map_get_next_key(s->maps[MAP_PORT_MACS], NULL, &next);
 	while (!err) {
-		key = next;
-		err = bpf_map_get_next_key(s->maps[MAP_PORT_MACS], &key, &next);
-		id = key.port;
-		if (bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info) ||
-		    !own_mac(&info, key.mac))
-			bpf_map_delete_elem(s->maps[MAP_PORT_MACS], &key);
+		memcpy(key, next, size);
+		err = bpf_map_get_next_key(s->maps[map], key, next);
+		if (strange(s, key))
+			bpf_map_delete_elem(s->maps[map], key);
 	}
 	return err == -ENOENT ? 0 : fail(err, "maps: cannot be read: %s", strerror(-err));
+}
+
+static bool strange_mac(struct state *s, const void *data)
+{
+	const struct port_mac *key = data;
+	struct port_info info;
+	__u32 id = key->port;
+
+	return bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info) || !own_mac(&info, key->mac);
+}
+
+static bool strange_ip(struct state *s, const void *data)
+{
+	const struct port_ip *key = data;
+	struct port_info info;
+	__u32 id = key->port;
+
+	return bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, &info) || !own_ip(id, &info, key);
+}
+
+static int repair_guard(struct state *s)
+{
+	struct port_mac mac, next_mac;
+	struct port_ip ip, next_ip;
+
+	return drop_strange(s, MAP_PORT_MACS, &mac, &next_mac, sizeof(mac), strange_mac)
+		       ?: drop_strange(s, MAP_PORT_IPS, &ip, &next_ip, sizeof(ip), strange_ip);
 }
 
 static int repair_networks(struct state *s)

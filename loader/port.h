@@ -41,6 +41,10 @@ const char *port_name(struct state *s, __u32 id, struct port_info *buf);
 
 /* The settings of a new port. */
 void port_defaults(struct port_info *info, const char *dev, __u32 network, bool uplink);
+/* Whether a port may do what a switch says whose default depends on mac and ip (enum port_may). */
+bool port_may(const struct port_info *info, __u8 setting);
+/* What judges the port's packets has changed: live connections are judged anew. */
+void port_judge_anew(struct state *s, __u32 id);
 /* Adds a port with the settings of *info to its network; *id: its id. All or nothing. */
 int port_create(struct state *s, struct port_info *info, __u32 *id);
 /* Changes a port's settings from *old to *new. All or nothing. */

@@ -45,6 +45,7 @@ union port_policy {
 		__u64 xdp_tx : 1;      /* its device takes frames from XDP, and may get them so */
 		__u64 offloads : 1;    /* frames may carry partial checksums (tap, veth) */
 		__u64 ip_guard : 1;    /* only sources in port_ips */
+		__u64 ip6_own : 1;     /* with ip_guard: there are IPv6 ones */
 		__u64 dhcp_server : 1; /* may answer DHCP requests */
 		__u64 ra : 1;	       /* may send router advertisements */
 		__u64 track : 1;       /* a list, a policy or a limit: connections are tracked */
@@ -54,7 +55,7 @@ union port_policy {
 		__u64 list_out : 1;
 		__u64 net_list_in : 1; /* its network has a list (not of an uplink) */
 		__u64 net_list_out : 1;
-		__u64 unused : 8;
+		__u64 unused : 7;
 	};
 };
 _Static_assert(sizeof(union port_policy) == 8, "one store changes it");
@@ -94,22 +95,28 @@ struct port_mac {
 };
 _Static_assert(sizeof(struct port_mac) == 8, "hash key without padding");
 
-/* A key of the LPM trie port_ips: the port, the family, the address. */
+/*
+ * A key of the LPM trie port_ips: the port, the family, the address. Besides a port's `ip`
+ * prefixes, if one of them is an IPv6 one, the link-local addresses that its `mac` addresses
+ * give (RFC 4291, appendix A).
+ */
 struct port_ip {
-	__u32 prefixlen; /* 24 + that of the address */
+	__u32 prefixlen; /* PORT_IP_BITS + that of the address */
 	__u16 port;
 	__u8 family;   /* 4 or 6 */
 	__u8 addr[16]; /* network order */
 	__u8 pad;
 };
+#define PORT_IP_BITS 24 /* of port and family */
 _Static_assert(sizeof(struct port_ip) == 24, "no hidden padding");
 
-/* One prefix of a port's `ip` setting. */
-struct port_prefix {
-	__u8 addr[16];
+/* A range of addresses of one family: the first `len` bits of addr, those behind them 0. */
+struct prefix {
+	__u8 addr[16]; /* network order; IPv4: the first 4 octets */
 	__u8 len;
-	__u8 family; /* 4 or 6 */
-	__u8 pad[2];
+	__u8 family;	/* 4 or 6 */
+	__u8 len_given; /* a host's address was written with its length (/32, /128) */
+	__u8 pad;
 };
 
 /* A switch whose default depends on other settings. */
@@ -179,7 +186,7 @@ struct port_info {
 	__u8 deny_in;	  /* policy-in, policy-out */
 	__u8 deny_out;
 	__u8 pad3[3];
-	struct port_prefix ips[PORT_IP_MAX];
+	struct prefix ips[PORT_IP_MAX];
 	struct port_vlans trunk;
 	char why[96]; /* the reason for the hook and mode, for status */
 };

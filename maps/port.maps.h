@@ -40,7 +40,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, PORT_MAX *PORT_IP_MAX * 2);
+	__uint(max_entries, PORT_MAX *(PORT_IP_MAX + PORT_MAC_MAX));
 	__type(key, struct port_ip);
 	__type(value, __u8);
 } port_ips SEC(".maps");

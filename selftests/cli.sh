@@ -98,8 +98,8 @@ helps() {
 		check "$command -h" prints "Usage: xdpctl $command" x $command -h
 		check "${command% *} help lists ${command#* }" prints "xdpctl $command" x "${command% *}" help
 	done
-	for key in vlan trunk native isolated group mac learning flood mcast-flood bcast-flood sticky \
-		fdb-max hairpin hook; do
+	for key in vlan trunk native isolated group mac ip learning flood mcast-flood bcast-flood sticky \
+		fdb-max hairpin hook dhcp-server ra policy-in policy-out conn-max; do
 		check "port help tells of $key" prints " $key" x port help
 	done
 	check "-V" prints "xdpctl $(sed -n 's/^VERSION[ \t]*:= *//p' "$HERE/../Makefile")" "$XDPCTL" -V
@@ -159,7 +159,8 @@ empty() {
 
 NETWORK='["name","mode","uplink","subnet","gateway","subnet6","gateway6","ageing","fdb_max","ports"]'
 PORT='["dev","network","uplink","vlan","trunk","native","isolated","group","mac","learning","flood",
-	"mcast_flood","bcast_flood","sticky","fdb_max","hairpin","hook","state"]'
+	"mcast_flood","bcast_flood","sticky","fdb_max","hairpin","hook","state","ip","dhcp_server","ra",
+	"policy_in","policy_out","conn_max"]'
 
 networks() {
 	check "network add, all keys" silently x network add lan mode bridge uplink nic0 ageing 5m fdb-max 1000
@@ -197,24 +198,28 @@ ports() {
 	json "port show: the defaults" '.[0] == {"dev": "v1", "network": "lan", "uplink": false, "vlan": null,
 		"trunk": null, "native": null, "isolated": false, "group": 0, "mac": null, "learning": true,
 		"flood": true, "mcast_flood": true, "bcast_flood": true, "sticky": false, "fdb_max": 0,
-		"hairpin": false, "hook": "tc", "state": "up"}' port show dev v1
+		"hairpin": false, "hook": "tc", "state": "up", "ip": null, "dhcp_server": true, "ra": true,
+		"policy_in": "allow", "policy_out": "allow", "conn_max": 0}' port show dev v1
 	check "port add, all keys" silently x port add lan dev v2 trunk 10,20,100-103 native 20 isolated on \
 		group 7 mac 02:00:00:00:00:02,02:00:00:00:AA:02 learning off flood off mcast-flood off \
-		bcast-flood off sticky on fdb-max 9 hairpin on hook xdp
+		bcast-flood off sticky on fdb-max 9 hairpin on hook xdp ip 10.0.0.2,10.1.0.0/16,FD00:0::/64 \
+		dhcp-server off ra on policy-in deny policy-out deny conn-max 100
 	local all='.[0] == {"dev": "v2", "network": "lan", "uplink": false, "vlan": null,
 		"trunk": [10, 20, 100, 101, 102, 103], "native": 20, "isolated": true, "group": 7,
 		"mac": ["02:00:00:00:00:02", "02:00:00:00:aa:02"], "learning": false, "flood": false,
 		"mcast_flood": false, "bcast_flood": false, "sticky": true, "fdb_max": 9,
-		"hairpin": true, "hook": "xdp", "state": "up"}'
+		"hairpin": true, "hook": "xdp", "state": "up", "ip": ["10.0.0.2", "10.1.0.0/16", "fd00::/64"],
+		"dhcp_server": false, "ra": true, "policy_in": "deny", "policy_out": "deny", "conn_max": 100}'
 	json "... takes them" "$all" port show dev v2
 	must x port del dev v2
-	check "port add, another order" silently x port add lan dev v2 hook xdp hairpin on fdb-max 9 sticky on \
+	check "port add, another order" silently x port add lan dev v2 conn-max 100 policy-out deny policy-in deny \
+		ra on dhcp-server off ip 10.0.0.2,10.1.0.0/16,fd00::/64 hook xdp hairpin on fdb-max 9 sticky on \
 		bcast-flood off mcast-flood off flood off learning off \
 		mac 02:00:00:00:00:02,02:00:00:00:AA:02 group 7 isolated on native 20 trunk 10,20,100-103
 	json "... is the same" "$all" port show dev v2
 	check "port set, all to their defaults" silently x port set dev v2 hook auto hairpin off fdb-max 0 \
 		sticky off bcast-flood on mcast-flood on flood on learning on mac any group 0 isolated off \
-		native none
+		native none ip any dhcp-server on ra on policy-in allow policy-out allow conn-max 0
 	check "trunk none" silently x port set dev v2 trunk none
 	equal "... is a new port" "$(x -j port show dev v2 | jq -c '.[0] | del(.dev)')" \
 		"$(x -j port show dev v1 | jq -c '.[0] | del(.dev)')"
@@ -227,9 +232,34 @@ ports() {
 	json "... and replaces the list" '.[0] | .trunk == [1, 4094] and .native == 9' port show dev v2
 	check "vlan replaces trunk" silently x port set dev v2 vlan 30
 	json "... and native" '.[0] | .vlan == 30 and .trunk == null and .native == null' port show dev v2
-	check "none unsets" silently x port set dev v2 vlan none group none fdb-max none mac none hook none
+	must x port set dev v2 ip fd00::7/128,10.0.0.9/32,::/0 policy-in deny policy-out deny conn-max 1048576
+	json "ip: a host's length is shown as it was given" \
+		'.[0].ip == ["fd00::7/128", "10.0.0.9/32", "::/0"]' port show dev v2
+	check "none unsets" silently x port set dev v2 vlan none group none fdb-max none mac none hook none ip none \
+		policy-in none policy-out none conn-max none
 	json "... each" '.[0] | .vlan == null and .group == 0 and .fdb_max == 0 and .mac == null and
-		.hook == "tc"' port show dev v2
+		.hook == "tc" and .ip == null and .policy_in == "allow" and .policy_out == "allow" and
+		.conn_max == 0' port show dev v2
+	x port del dev v2
+	must x port add lan dev v2
+	local key
+	for key in 'mac 02:00:00:00:00:02' 'ip 10.0.0.2'; do
+		# shellcheck disable=SC2086
+		must x port set dev v2 $key
+		json "dhcp-server and ra are off by default with ${key% *}" \
+			'.[0] | [.dhcp_server, .ra] == [false, false]' port show dev v2
+		check "text: ... and shown" grep -q ' dhcp-server off ra off' <(x port show dev v2)
+		must x port set dev v2 "${key% *}" any
+		json "... and on without" '.[0] | [.dhcp_server, .ra] == [true, true]' port show dev v2
+	done
+	must x port set dev v2 ip 10.0.0.2 ra on
+	json "a switch that was given stays" '.[0] | [.dhcp_server, .ra] == [false, true]' port show dev v2
+	must x port set dev v2 ip any ra off
+	json "... off too" '.[0] | [.dhcp_server, .ra] == [true, false]' port show dev v2
+	must x port set dev nic0 policy-in deny policy-out deny conn-max 5 dhcp-server on ra on
+	json "an uplink has policies and a limit" '.[0] | [.policy_in, .policy_out, .conn_max] == ["deny", "deny", 5]' \
+		port show dev nic0
+	must x port set dev nic0 policy-in allow policy-out allow conn-max 0
 	check "a setting that is there already" silently x port set dev v2 isolated off
 	for hook in xdp tc; do
 		check "hook $hook" silently x port set dev v2 hook $hook
@@ -478,7 +508,7 @@ bad_ports() {
 	bad 2 '"0"' port set dev v1 trunk 10 native 0
 	bad 2 'x' port set dev v1 native x
 	bad 2 '4095' port set dev v1 native 4095
-	for key in isolated learning flood mcast-flood bcast-flood sticky hairpin; do
+	for key in isolated learning flood mcast-flood bcast-flood sticky hairpin dhcp-server ra; do
 		bad 2 'maybe' port set dev v1 "$key" maybe
 		bad 2 'none' port add lan dev v3 "$key" none
 		bad 2 "$key" port add lan dev v3 "$key"
@@ -493,6 +523,19 @@ bad_ports() {
 	bad 2 "$m" port set dev v1 mac "$m,$m"
 	bad 2 'bad' port set dev v1 mac "$m,bad"
 	bad 2 '02:00:00:00:01:17' port set dev v1 mac "$(printf '02:00:00:00:01:%02d,' {1..16})02:00:00:00:01:17"
+	for value in 10.0.0.256 10.0.0 foo 10.0.0.1/33 10.0.0.1/x fd00::/129 fd00::1::2 fe80::1%eth0 ''; do
+		bad 2 "\"$value\"" port set dev v1 ip "$value"
+	done
+	bad 2 '10.0.0.0/24' port set dev v1 ip 10.0.0.5/24
+	bad 2 'fd00::/64' port add lan dev v3 ip fd00::5/64
+	bad 2 '""' port set dev v1 ip 10.0.0.5,
+	bad 2 '10.0.0.5/32' port set dev v1 ip 10.0.0.5,10.0.0.5/32
+	bad 2 'any' port set dev v1 ip 10.0.0.5,any
+	bad 2 '16' port set dev v1 ip "$(printf '10.0.0.%d,' {1..16})10.0.0.17"
+	for key in policy-in policy-out; do
+		for value in on reject ALLOW ''; do bad 2 "\"$value\"" port set dev v1 $key "$value"; done
+	done
+	for value in -1 1048577 x '' 5k; do bad 2 "\"$value\"" port set dev v1 conn-max "$value"; done
 	for value in -1 1048577 x '' 5k; do bad 2 "\"$value\"" port set dev v1 fdb-max "$value"; done
 	for value in XDP native xdp,tc generic ''; do bad 2 "\"$value\"" port set dev v1 hook "$value"; done
 	bad 2 'vlan' port set dev v1 vlan 10 vlan 10
@@ -503,8 +546,7 @@ bad_ports() {
 	bad 2 '5' port add lan dev v3 native 5
 	bad 2 '5' port set dev v1 trunk none native 5
 	bad 1 '5' port set dev v1 native 5
-	for key in 'ip 10.0.0.1/32' 'dhcp-server on' 'ra on' 'policy-in deny' 'policy-out deny' 'rate-in 10mbit' \
-		'rate-out 10mbit' 'burst-in 64kb' 'pps-in 100pps' 'pps-out 100pps' 'storm 100pps' 'conn-max 10' \
+	for key in 'rate-in 10mbit' 'rate-out 10mbit' 'burst-in 64kb' 'pps-in 100pps' 'pps-out 100pps' 'storm 100pps' \
 		'network intern' 'dev v3' 'Vlan 10' 'mcast_flood on' 'foo 1'; do
 		# shellcheck disable=SC2086
 		bad 2 "\"${key% *}\"" port add lan dev v3 $key
@@ -526,6 +568,10 @@ bad_ports() {
 	bad 1 'nope' port show network nope
 	bad 1 'nic0' port del dev nic0
 	bad 1 'nic0' port set dev nic0 isolated on
+	for key in 'ip 10.0.0.1' 'dhcp-server off' 'ra off'; do
+		# shellcheck disable=SC2086
+		bad 1 "${key% *}" port set dev nic0 $key
+	done
 	bad 1 '02:00:00:00:00:0d' port set dev v1 vlan 10 mac 02:00:00:00:00:0e,02:00:00:00:00:0d
 	bad 2 'xxxxxxxxxxxxxxxx' port set dev v1 vlan "$(printf 'x%.0s' {1..3000})"
 	bad 2 '1' port set dev v1 vlan $'1\n2'
