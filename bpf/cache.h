@@ -54,7 +54,7 @@ static __always_inline void cache_store(const struct pkt *p)
 {
 	struct cache_entry *c = cache_place(p);
 
-	if (!c || p->inner_tag)
+	if (!c || p->inner_tag || guard_l3(p->in_policy)) /* it looks at each packet */
 		return;
 	c->dst = p->dst;
 	c->src = p->src;

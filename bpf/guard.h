@@ -3,7 +3,18 @@
 #ifndef BPF_GUARD_H
 #define BPF_GUARD_H
 
-#include "pkt.h"
+#include "guard_l3.h"
+
+static __always_inline enum verdict guard_packet(struct pkt *p)
+{
+	enum verdict v = l3_parse(p);
+	enum reason reason;
+
+	if (v)
+		return v;
+	reason = guard_l3_check(p->ctx, p->from_host, p->in_id, p->in_policy.raw);
+	return reason ? drop(p, reason) : CONTINUE;
+}
 
 static __always_inline enum verdict guard(struct pkt *p)
 {
@@ -13,10 +24,10 @@ static __always_inline enum verdict guard(struct pkt *p)
 		return CONTINUE;
 	if (!p->src || (p->src & 1))
 		return drop(p, DROP_BAD_SOURCE);
-	if (!p->in_policy.mac_guard)
-		return CONTINUE;
 	__builtin_memcpy(own.mac, &p->src, sizeof(own.mac));
-	return bpf_map_lookup_elem(&port_macs, &own) ? CONTINUE : drop(p, DROP_MAC_SPOOF);
+	if (p->in_policy.mac_guard && !bpf_map_lookup_elem(&port_macs, &own))
+		return drop(p, DROP_MAC_SPOOF);
+	return guard_l3(p->in_policy) ? guard_packet(p) : CONTINUE;
 }
 
 #endif

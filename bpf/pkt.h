@@ -94,6 +94,13 @@ static __always_inline union port_policy port_policy(const struct port *port)
 	return (union port_policy){.raw = READ_ONCE(port->policy.raw)};
 }
 
+/* Whether what a port sends is looked at above its Ethernet header. */
+static __always_inline bool guard_l3(union port_policy policy)
+{
+	return !policy.uplink &&
+	       (policy.mac_guard || policy.ip_guard || !policy.dhcp_server || !policy.ra);
+}
+
 static __always_inline bool is_vlan_proto(__u16 proto)
 {
 	return proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD);

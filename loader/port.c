@@ -13,6 +13,7 @@
 #include "attach.h"
 #include "err.h"
 #include "fdb.h"
+#include "flow.h"
 #include "port.h"
 
 /* s: time stamps of addresses in use may be this old. */
@@ -292,6 +293,12 @@ static union port_policy policy_of(const struct port_info *info, bool xdp_tx)
 		.deny_in = info->deny_in,
 		.deny_out = info->deny_out,
 	};
+}
+
+/* What the data path must find before a port's policy word says that it tracks connections. */
+static int tracking_prepare(struct state *s, const struct port_info *info)
+{
+	return policy_of(info, false).track ? flow_tables_make(s) : 0;
 }
 
 /* Whether XDP may send to a port: its hook has XDP, and its device takes such frames. */
@@ -584,7 +591,7 @@ static void derive_nothing(struct state *s, __u32 id, const struct port_info *in
 static int derive_port(struct state *s, __u32 id, const struct port_info *info,
 		       const struct netdev *dev)
 {
-	int err = guard_add(s, id, info);
+	int err = tracking_prepare(s, info) ?: guard_add(s, id, info);
 
 	if (err)
 		return err;
@@ -677,10 +684,11 @@ int port_change(struct state *s, __u32 id, const struct port_info *old, struct p
 		*here = old->ifindex && !netdev_get(NULL, old->ifindex, &dev) ? &dev : NULL;
 	bool moved = old->vlan_mode != new->vlan_mode || old->pvid != new->pvid ||
 		     memcmp(&old->trunk, &new->trunk, sizeof(old->trunk));
-	int err = 0;
+	int err;
 
 	state_begin(s);
-	if (new->hook != old->hook && here) {
+	err = tracking_prepare(s, new);
+	if (!err && new->hook != old->hook && here) {
 		attached.hook = new->hook;
 		err = attach_port(s, id, &attached, here);
 		new->xdp_mode = attached.xdp_mode;
