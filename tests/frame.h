@@ -37,7 +37,34 @@ enum payload {
 	TCP6,
 	ICMP6,
 	HOP6, /* TCP behind a hop-by-hop header */
+	RARP,
+	DATA6, /* octets that count up, of the experimental IP protocol 253 */
 };
+
+/* IPv6 extension headers. */
+enum extension {
+	EXT_NONE,
+	EXT_HOP,
+	EXT_ROUTE,
+	EXT_FRAGMENT, /* says what frame_spec.frag says */
+	EXT_AH,
+	EXT_OPTIONS,
+	EXT_LONG, /* options of 128 octets */
+};
+#define FRAME_EXTENSIONS 10
+
+#define FRAG_MORE	 1 /* in frame_spec.frag: not the last */
+
+/* An octet to be put elsewise: of the network header, or what is in its place. */
+struct patch {
+	bool there;
+	uint16_t at;
+	uint8_t to;
+};
+#define PATCH(at, to)        \
+	{                    \
+		true, at, to \
+	}
 
 enum checksum {
 	CSUM_RIGHT,
@@ -57,6 +84,21 @@ struct frame_spec {
 	bool fragment; /* IPv4: a first fragment */
 	bool options;  /* IPv4: with a 4-octet option */
 	uint16_t cut;  /* octets that are left of the frame, 0: all */
+	/* IP, ARP, ND, as text; NULL: 10.0.0.1 and 10.0.0.2, fd00::1 and fd00::2 */
+	const char *sip, *dip;
+	uint16_t sport; /* 0: 40000 */
+	uint16_t frag;	/* IPv4, EXT_FRAGMENT: octets of offset | FRAG_MORE */
+	uint16_t trim;	/* IP: octets that are left of the packet; its length says so, too */
+	uint8_t extensions[FRAME_EXTENSIONS];
+	uint16_t arp_op; /* 0: 1, request */
+	mac_t arp_src;	 /* 0: src */
+	uint8_t icmp;	 /* ICMP6: type; 0: 128, echo request */
+	/* Of ICMP6 types 130 to 143 */
+	const char *target; /* NULL: sip */
+	mac_t slla, tlla;   /* options: link-layer addresses; 0: none */
+	bool nonce;	    /* option of RFC 3971 */
+	bool snap;	    /* with a SNAP header (RFC 1042) */
+	struct patch patch[4];
 };
 
 struct frame {

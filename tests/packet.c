@@ -112,7 +112,8 @@ static void undo(const char *setup, const bool *stays, char *to_ip, char *to_xdp
 			       "port set dev %s vlan none\n"
 			       "port set dev %s trunk none isolated off group 0 mac any fdb-max 0 "
 			       "learning on flood on mcast-flood on bcast-flood on sticky off "
-			       "hairpin off\n",
+			       "hairpin off ip any dhcp-server on ra on policy-in allow "
+			       "policy-out allow conn-max 0\n",
 			       lab_dev[e], lab_dev[e]);
 	}
 }
@@ -469,8 +470,13 @@ void packet_run(const struct row *row, enum lab_hook hook)
 /* ---- all rows ---- */
 
 static const struct table tables[] = {
-	{"forward", packet_forward}, {"vlan", packet_vlan},	  {"host", packet_host},
-	{"guard", packet_guard},     {"offload", packet_offload}, {},
+	{"forward", packet_forward},
+	{"vlan", packet_vlan},
+	{"host", packet_host},
+	{"guard", packet_guard},
+	{"spoof", packet_spoof},
+	{"offload", packet_offload},
+	{},
 };
 
 /* Whether there is anything of a row to be run at a hook. */

@@ -94,7 +94,7 @@ struct table {
 	const struct row *rows; /* ends with a row without a name */
 };
 extern const struct row packet_forward[], packet_vlan[], packet_host[], packet_guard[],
-	packet_offload[];
+	packet_spoof[], packet_offload[];
 
 /* Tests that are computed, or need more than one frame. Print their own results. */
 void packet_matrix(enum lab_hook hook);

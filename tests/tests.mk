@@ -19,7 +19,7 @@ $(T)/%.o: tests/%.c $(B)/xdp.skel.h $(B)/tc.skel.h $(HEADERS) $(TEST_HEADERS) Ma
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -c -o $@ $<
 
-$(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host packet_guard \
+$(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host packet_guard packet_spoof \
 	packet_offload packet_matrix packet_learning $(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
