@@ -122,9 +122,8 @@ int parse_vid_list(const char *key, const char *s, struct port_vlans *out)
 	return 0;
 }
 
-int parse_mac(const char *key, const char *s, __u8 out[6])
+static int read_mac(const char *key, const char *s, __u8 mac[6])
 {
-	__u8 mac[6];
 	const char *at = s;
 
 	for (int i = 0; i < 6; i++) {
@@ -136,9 +135,51 @@ int parse_mac(const char *key, const char *s, __u8 out[6])
 		mac[i] = strtoul(hex, NULL, 16);
 		at += 3;
 	}
-	if (mac[0] & 1 || !memcmp(mac, "\0\0\0\0\0\0", 6))
-		return usage("%s: \"%s\" is not a unicast address", key, s);
-	memcpy(out, mac, 6);
+	return 0;
+}
+
+int parse_mac(const char *key, const char *s, __u8 out[6])
+{
+	__u8 mac[6];
+	int err = read_mac(key, s, mac);
+
+	if (!err && (mac[0] & 1 || !memcmp(mac, "\0\0\0\0\0\0", 6)))
+		err = usage("%s: \"%s\" is not a unicast address", key, s);
+	if (!err)
+		memcpy(out, mac, 6);
+	return err;
+}
+
+int parse_mac_any(const char *key, const char *s, __u8 out[6])
+{
+	__u8 mac[6];
+	int err = read_mac(key, s, mac);
+
+	if (!err && !memcmp(mac, "\0\0\0\0\0\0", 6))
+		err = usage("%s: \"%s\" is no station's or group's address", key, s);
+	if (!err)
+		memcpy(out, mac, 6);
+	return err;
+}
+
+int parse_hex(const char *key, const char *s, __u64 min, __u64 max, __u64 *out)
+{
+	const char *end = NULL;
+	__u64 n = 0;
+
+	if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) {
+		for (end = s + 2; isxdigit((unsigned char)*end) && n <= max; end++)
+			n = n << 4 |
+			    (isdigit((unsigned char)*end) ? *end - '0' : (*end | 32) - 'a' + 10);
+		if (end == s + 2)
+			end = NULL;
+	} else {
+		end = digits(s, &n);
+	}
+	if (!end || *end || n < min || n > max)
+		return usage("%s: \"%s\" is not a number from 0x%02llx to 0x%02llx", key, s, min,
+			     max);
+	*out = n;
 	return 0;
 }
 
@@ -162,9 +203,10 @@ static bool clear_host_bits(struct prefix *p)
 	return lost;
 }
 
-int parse_prefix(const char *key, const char *s, struct prefix *out)
+/* As it is written, bits behind the length and all. */
+static int read_prefix(const char *key, const char *s, struct prefix *out)
 {
-	char address[INET6_ADDRSTRLEN], text[PREFIX_TEXT];
+	char address[INET6_ADDRSTRLEN];
 	size_t n = strcspn(s, "/");
 	const char *end = NULL;
 	struct prefix p = {};
@@ -188,11 +230,31 @@ int parse_prefix(const char *key, const char *s, struct prefix *out)
 			     bits_of(&p));
 	p.len = len;
 	p.len_given = s[n] && len == (__u64)bits_of(&p);
-	if (clear_host_bits(&p))
-		return usage("%s: \"%s\" has bits behind its length: the network is %s", key, s,
-			     prefix_text(&p, text));
 	*out = p;
 	return 0;
+}
+
+int parse_prefix(const char *key, const char *s, struct prefix *out)
+{
+	char text[PREFIX_TEXT];
+	struct prefix p;
+	int err = read_prefix(key, s, &p);
+
+	if (!err && clear_host_bits(&p))
+		err = usage("%s: \"%s\" has bits behind its length: the network is %s", key, s,
+			    prefix_text(&p, text));
+	if (!err)
+		*out = p;
+	return err;
+}
+
+int parse_prefix_around(const char *key, const char *s, struct prefix *out)
+{
+	int err = read_prefix(key, s, out);
+
+	if (!err)
+		clear_host_bits(out);
+	return err;
 }
 
 const char *prefix_text(const struct prefix *p, char out[PREFIX_TEXT])

@@ -25,6 +25,8 @@ int args_end(const struct args *a);
 bool args_take(struct args *a, const char *word);
 
 int parse_number(const char *key, const char *s, __u64 min, __u64 max, __u64 *out);
+/* A number that is usually written in hexadecimal, as 0x0806; decimal is accepted. */
+int parse_hex(const char *key, const char *s, __u64 min, __u64 max, __u64 *out);
 int parse_onoff(const char *key, const char *s, __u8 *out);
 /* 30s 5m 1h, to seconds. */
 int parse_time(const char *key, const char *s, __u32 min, __u32 max, __u32 *out);
@@ -34,6 +36,8 @@ int parse_vid_list(const char *key, const char *s, struct port_vlans *out);
 
 /* ADDRESS or ADDRESS/LENGTH; bits behind the length are refused. */
 int parse_prefix(const char *key, const char *s, struct prefix *out);
+/* The same, but bits behind the length are cleared: the prefix that an address is in. */
+int parse_prefix_around(const char *key, const char *s, struct prefix *out);
 #define PREFIX_TEXT 52
 /* As it would be typed: the length is left out of a host's address that was given without. */
 const char *prefix_text(const struct prefix *p, char out[PREFIX_TEXT]);
@@ -42,6 +46,8 @@ bool prefix_equal(const struct prefix *a, const struct prefix *b);
 
 /* A unicast address, aa:bb:cc:dd:ee:ff. */
 int parse_mac(const char *key, const char *s, __u8 out[6]);
+/* A unicast or multicast address. */
+int parse_mac_any(const char *key, const char *s, __u8 out[6]);
 int parse_network_name(const char *s, const char **out);
 int parse_dev_name(const char *s, const char **out);
 
