@@ -14,9 +14,11 @@
 #include <bpf/libbpf.h>
 #include <xdp/libxdp.h>
 #include "cmd.h"
+#include "file.h"
 
 static const struct object *const objects[] = {
-	&object_network, &object_port, &object_fdb, &object_stats, &object_status, &object_detach,
+	&object_network, &object_port,	 &object_fdb,	 &object_acl,
+	&object_stats,	 &object_status, &object_detach,
 };
 #define OBJECTS (sizeof(objects) / sizeof(*objects))
 
@@ -72,7 +74,8 @@ static const struct command *find_command(const struct object *o, const char *wo
 /* Words that begin the arguments of a `show` whose name was left out. */
 static bool begins_show(const char *word)
 {
-	return !strcmp(word, "dev") || !strcmp(word, "network") || !strcmp(word, "vlan");
+	return !strcmp(word, "dev") || !strcmp(word, "network") || !strcmp(word, "vlan") ||
+	       !strcmp(word, "in") || !strcmp(word, "out");
 }
 
 static int unknown_command(const struct object *o, const char *word)
@@ -124,8 +127,9 @@ static const struct object *find_object(const char *word)
 
 static int unknown_object(const char *word)
 {
-	return usage("unknown object \"%s\" (there is network, port, fdb, stats, status, detach)",
-		     word);
+	return usage(
+		"unknown object \"%s\" (there is network, port, fdb, acl, stats, status, detach)",
+		word);
 }
 
 static int run_words(int n, char **words)
@@ -367,6 +371,7 @@ int main(int argc, char **argv)
 
 	libbpf_set_print(quiet);
 	libxdp_set_print(quiet_xdp);
+	file_init();
 	err = read_options(argc, argv, &o);
 	argc -= optind;
 	argv += optind;

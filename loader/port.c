@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <net/if_arp.h>
+#include "acl.h"
 #include "attach.h"
 #include "err.h"
 #include "fdb.h"
@@ -328,6 +329,7 @@ static void derive_settings(struct state *s, __u32 id, const struct port_info *i
 			    const struct netdev *dev)
 {
 	struct port *p = &s->ports[id];
+	union port_policy policy;
 
 	if (info->vlan_mode == VLAN_TRUNK)
 		for (int i = 0; i < VLAN_WORDS; i++)
@@ -337,7 +339,9 @@ static void derive_settings(struct state *s, __u32 id, const struct port_info *i
 	PUT(p->fdb_max, info->fdb_max);
 	PUT(p->conn_max, info->conn_max);
 	uplink_address(s, info, dev);
-	PUT(p->policy.raw, policy_of(info, xdp_reachable(s, id, info, dev)).raw);
+	policy = policy_of(info, xdp_reachable(s, id, info, dev));
+	acl_policy(s, id, &policy);
+	PUT(p->policy.raw, policy.raw);
 	state_void_cache(s);
 }
 
@@ -735,6 +739,8 @@ int port_remove(struct state *s, __u32 id, struct port_info *info)
 	if (!err) {
 		attach_remove(s, id, info, here);
 		derive_nothing(s, id, info);
+		acl_forget(s, ACL_PORT_LIST(id, ACL_IN));
+		acl_forget(s, ACL_PORT_LIST(id, ACL_OUT));
 		err = fdb_remove_port(s, id);
 		bpf_map_delete_elem(s->maps[MAP_PORT_DROPS], &id);
 		bpf_map_delete_elem(s->maps[MAP_STATS_BASE], &id);
@@ -838,11 +844,11 @@ static int repair_networks(struct state *s)
 
 int port_repair(struct state *s)
 {
-	struct port_list l;
+	struct port_list l = {};
 	int err;
 
 	state_begin(s);
-	err = port_list(s, &l);
+	err = acl_repair(s) ?: port_list(s, &l);
 	for (__u32 i = 0; !err && i < l.n; i++)
 		err = repair_port(s, l.at[i].id, &l.at[i].info);
 	port_list_free(&l);
@@ -988,6 +994,8 @@ int network_remove(struct state *s, __u32 id, struct network_info *info)
 	if (!err && (s->networks[id].learned || s->networks[id].fixed))
 		err = fdb_foreach(s, remove_of_network, &id);
 	if (!err) {
+		acl_forget(s, ACL_NETWORK_LIST(id, ACL_IN));
+		acl_forget(s, ACL_NETWORK_LIST(id, ACL_OUT));
 		bpf_map_delete_elem(s->maps[MAP_NETWORK_INFO], &id);
 		memset(&s->networks[id], 0, sizeof(s->networks[id]));
 	}

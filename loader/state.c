@@ -227,12 +227,14 @@ static void close_maps(struct state *s)
 	unmap(s->slots, PORT_SLOTS * sizeof(*s->slots));
 	unmap(s->vlans, (PORT_MAX + 1) * sizeof(*s->vlans));
 	unmap(s->generation, sizeof(*s->generation));
+	unmap(s->acl_numbers, ACL_COUNTER_MAX / 8);
 	s->meta = NULL;
 	s->networks = NULL;
 	s->ports = NULL;
 	s->slots = NULL;
 	s->vlans = NULL;
 	s->generation = NULL;
+	s->acl_numbers = NULL;
 }
 
 static int map_map(int fd, size_t n, void *out)
@@ -258,7 +260,8 @@ static int map_all(struct state *s)
 		       ?: map_map(s->maps[MAP_PORT_SLOTS], PORT_SLOTS * sizeof(*s->slots), &s->slots)
 		       ?: map_map(s->maps[MAP_PORT_VLANS], (PORT_MAX + 1) * sizeof(*s->vlans),
 				  &s->vlans)
-		       ?: map_map(s->maps[MAP_GENERATION], sizeof(*s->generation), &s->generation);
+		       ?: map_map(s->maps[MAP_GENERATION], sizeof(*s->generation), &s->generation)
+		       ?: map_map(s->maps[MAP_ACL_NUMBERS], ACL_COUNTER_MAX / 8, &s->acl_numbers);
 }
 
 /* A pin's fd, or -1 when there is none; anything else is an error. */

@@ -43,6 +43,7 @@
 	X(ACL_LISTS, acl_lists)         \
 	X(ACL_COUNTERS, acl_counters)   \
 	X(ACL_EVENTS, acl_events)       \
+	X(ACL_NUMBERS, acl_numbers)     \
 	X(FLOWS, flows)                 \
 	X(FLOWS_OPENING, flows_opening) \
 	X(FLOW_SCRATCH, flow_scratch)   \
@@ -80,6 +81,7 @@ struct state {
 	struct port_slot *slots;  /* [PORT_SLOTS] */
 	struct port_vlans *vlans; /* [PORT_MAX + 1] */
 	struct cache_generation *generation;
+	__u64 *acl_numbers; /* [ACL_COUNTER_MAX / 64], a bit for each counter that a rule has */
 };
 
 enum state_open {

@@ -7,7 +7,8 @@
 
 struct acl_list {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_INNER_MAP); /* as many lines as the list needs */
+	/* As many lines as the list needs; the command line reads and fills them by mmap(). */
+	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct acl_rule);
@@ -33,6 +34,15 @@ struct {
 	__type(key, __u32);
 	__array(values, struct acl_counter_chunk);
 } acl_counters SEC(".maps");
+
+/* For the command line: a bit for each number that a rule of some list has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ACL_COUNTER_MAX / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} acl_numbers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Access control lists in the kernel: what is in `acl_lists` is all that is remembered of
+ * them. Rules are read from there, changed in memory, and the list as a whole is replaced.
+ * A list is named by its place, ACL_PORT_LIST() or ACL_NETWORK_LIST().
+ */
+#ifndef LOADER_ACL_H
+#define LOADER_ACL_H
+
+#include "acl_compile.h"
+#include "acl_parse.h"
+#include "state.h"
+
+bool acl_exists(const struct state *s, __u32 list);
+/*
+ * Reads a list's rules, sorted by prio, and what is certified of it (cert may be NULL). None
+ * when there is no list. rules->at is the caller's to free.
+ */
+int acl_read(const struct state *s, __u32 list, struct acl_rules *rules,
+	     struct acl_certificate *cert);
+/*
+ * Puts `new` (sorted by prio, each once) into the place of `old`, what acl_read() gave: all or
+ * nothing. Rules that stay the same keep their counters, whatever their prio. Packets meet the
+ * old list or the new one.
+ */
+int acl_replace(struct state *s, __u32 list, const struct acl_rules *old, struct acl_rules *new);
+/* Removes the list of a port or network that takes no more frames. */
+void acl_forget(struct state *s, __u32 list);
+
+/* What rules counted, read chunk by chunk when first asked for; begins with zeroes. */
+struct acl_totals {
+	struct acl_counter *chunk[ACL_COUNTER_CHUNKS];
+};
+int acl_count(const struct state *s, struct acl_totals *t, const struct acl_rule *r,
+	      struct acl_counter *out);
+void acl_totals_free(struct acl_totals *t);
+/* How many rules there are in all lists. */
+__u32 acl_rules_used(const struct state *s);
+
+/* Says in a port's policy which lists judge its packets, and whether connections are tracked. */
+void acl_policy(const struct state *s, __u32 port, union port_policy *policy);
+/* After a command died: lists of nobody go, and counters are those of the rules there are. */
+int acl_repair(struct state *s);
+
+#endif
