@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -18,7 +20,8 @@
 #include "map.h"
 #include "port.h"
 
-#define NO_COUNTER ACL_COUNTER_MAX /* a rule's that has none yet */
+#define NO_COUNTER   ACL_COUNTER_MAX /* a rule's that has none yet */
+#define NUMBER_WORDS (ACL_COUNTER_MAX / 64)
 
 static const struct map_kind list_kind = {
 	.type = BPF_MAP_TYPE_ARRAY,
@@ -95,73 +98,94 @@ static int unreadable(int err)
 	return fail(err, "acl: a list cannot be read: %s", strerror(err < 0 ? -err : err));
 }
 
-/* Maps the lines of a list; *lines: how many. Returns NULL without one or with *err set. */
-static const struct acl_rule *view_list(const struct state *s, __u32 list, __u32 *lines, int *err)
+/* Opens the list behind an fd, which it closes. */
+static int open_fd(int fd, struct acl_list *out)
 {
-	int fd = map_inner(s->maps[MAP_ACL_LISTS], list);
+	const struct acl_header *h = MAP_FAILED;
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info);
-	void *at;
-
-	*err = fd == -ENOENT || fd >= 0 ? 0 : unreadable(fd);
-	if (fd < 0)
-		return NULL;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len)) {
-		*err = unreadable(errno);
-		close(fd);
-		return NULL;
-	}
-	*lines = info.max_entries;
-	at = mmap(NULL, (size_t)*lines * ACL_LINE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-	if (at == MAP_FAILED)
-		*err = unreadable(errno);
-	close(fd);
-	return *err ? NULL : at;
-}
-
-int acl_read(const struct state *s, __u32 list, struct acl_rules *rules,
-	     struct acl_certificate *cert)
-{
-	const struct acl_rule *view;
-	const struct acl_header *h;
-	struct acl_rules r = {};
-	__u32 lines;
+	size_t size;
 	int err;
 
-	view = view_list(s, list, &lines, &err);
-	if (view) {
-		h = (const struct acl_header *)view;
-		r.n = h->rules < lines ? h->rules : lines - 1;
-		r.at = malloc((r.n ?: 1) * sizeof(*r.at));
-		if (r.at)
-			memcpy(r.at, view + 1, r.n * sizeof(*r.at));
-		else
-			err = fail(ENOMEM, "acl: out of memory");
-		if (cert)
-			*cert = (struct acl_certificate){
-				.tuples = h->tuples, .probes = h->probes, .steps = h->steps};
-		munmap((void *)view, (size_t)lines * ACL_LINE);
-	} else if (cert) {
-		*cert = (struct acl_certificate){};
-	}
+	err = bpf_obj_get_info_by_fd(fd, &info, &len);
+	size = (size_t)info.max_entries * ACL_LINE;
+	if (!err && info.value_size == ACL_LINE)
+		h = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+	err = h == MAP_FAILED ? unreadable(errno) : 0;
+	close(fd);
 	if (!err)
-		*rules = r;
+		*out = (struct acl_list){
+			.n = h->rules < info.max_entries ? h->rules : info.max_entries - 1,
+			.at = (const struct acl_rule *)h + 1,
+			.cert = {.tuples = h->tuples, .probes = h->probes, .steps = h->steps},
+			.lines = h,
+			.size = size,
+		};
 	return err;
+}
+
+int acl_open(const struct state *s, __u32 list, struct acl_list *out)
+{
+	int fd = map_inner(s->maps[MAP_ACL_LISTS], list);
+
+	*out = (struct acl_list){};
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : unreadable(fd);
+	return open_fd(fd, out);
+}
+
+void acl_close(struct acl_list *l)
+{
+	if (l->lines)
+		munmap((void *)l->lines, l->size);
+	*l = (struct acl_list){};
 }
 
 /* ---- counters ---- */
 
-static bool take_number(struct state *s, __u32 *hint, __u32 *number)
-{
-	for (__u32 tries = 0; tries < ACL_COUNTER_MAX / 64; tries++) {
-		__u32 word = (*hint + tries) % (ACL_COUNTER_MAX / 64);
-		__u64 used = s->acl_numbers[word];
+/* Numbers that are not free: those of all lists, and of lists that packets may still be in. */
+struct taken {
+	__u64 bits[NUMBER_WORDS];
+	__u32 hint;
+};
 
-		if (!~used)
+/* The rules of a replaced list whose update the kernel has not ended yet (see put_list()). */
+static void take_old(const struct state *s, __u32 id, struct taken *taken)
+{
+	int fd = bpf_map_get_fd_by_id(id);
+	struct acl_list l;
+
+	if (fd < 0 || open_fd(fd, &l))
+		return;
+	for (__u32 i = 0; i < l.n; i++)
+		taken->bits[l.at[i].counter / 64 % NUMBER_WORDS] |= 1ULL << l.at[i].counter % 64;
+	acl_close(&l);
+}
+
+static struct taken *taken_numbers(const struct state *s)
+{
+	struct taken *taken = malloc(sizeof(*taken));
+
+	if (!taken)
+		return NULL;
+	taken->hint = 0;
+	memcpy(taken->bits, s->acl_numbers->used, sizeof(taken->bits));
+	for (int i = 0; i < ACL_OLD_LISTS; i++)
+		if (s->acl_numbers->old[i])
+			take_old(s, s->acl_numbers->old[i], taken);
+	return taken;
+}
+
+static bool take_number(struct state *s, struct taken *taken, __u32 *number)
+{
+	for (; taken->hint < NUMBER_WORDS; taken->hint++) {
+		__u64 *bits = &taken->bits[taken->hint];
+
+		if (!~*bits)
 			continue;
-		*hint = word;
-		*number = word * 64 + __builtin_ctzll(~used);
-		s->acl_numbers[word] = used | 1ULL << *number % 64;
+		*number = taken->hint * 64 + __builtin_ctzll(~*bits);
+		*bits |= 1ULL << *number % 64;
+		s->acl_numbers->used[taken->hint] |= 1ULL << *number % 64;
 		return true;
 	}
 	return false;
@@ -170,7 +194,7 @@ static bool take_number(struct state *s, __u32 *hint, __u32 *number)
 static void release_number(struct state *s, __u32 number)
 {
 	if (number < ACL_COUNTER_MAX)
-		s->acl_numbers[number / 64] &= ~(1ULL << number % 64);
+		s->acl_numbers->used[number / 64] &= ~(1ULL << number % 64);
 }
 
 /* Makes the chunks of counters that are missing, all by one wait for the kernel. */
@@ -281,8 +305,8 @@ __u32 acl_rules_used(const struct state *s)
 {
 	__u32 n = 0;
 
-	for (__u32 i = 0; i < ACL_COUNTER_MAX / 64; i++)
-		n += __builtin_popcountll(s->acl_numbers[i]);
+	for (__u32 i = 0; i < NUMBER_WORDS; i++)
+		n += __builtin_popcountll(s->acl_numbers->used[i]);
 	return n;
 }
 
@@ -300,66 +324,97 @@ static __u32 rule_hash(const struct acl_rule *r)
 	return h >> 32;
 }
 
+/* Rules of an old list that have no partner in the new one yet, to be found by what they match. */
+struct partners {
+	const struct acl_list *old;
+	__u32 *table; /* rule + 1, 0: free */
+	__u32 size;
+	__u32 *chain; /* rule + 1 of the next that is the same */
+	bool *left;   /* rule i is in nobody's place */
+};
+
+/* The place of rules like this one: theirs, or a free one. */
+static __u32 *partners_of(const struct partners *p, const struct acl_rule *r)
+{
+	__u32 at = rule_hash(r) & (p->size - 1);
+
+	while (p->table[at] && !acl_rule_same(&p->old->at[p->table[at] - 1], r))
+		at = (at + 1) & (p->size - 1);
+	return &p->table[at];
+}
+
+static void pair_by_hash(struct partners *p, __u32 from, __u32 to, struct acl_rule *new, __u32 n)
+{
+	__u32 *place;
+
+	for (__u32 i = to; i-- > from;) { /* the last first: chains ascend */
+		place = partners_of(p, &p->old->at[i]);
+		p->chain[i] = *place;
+		*place = i + 1;
+	}
+	for (__u32 i = 0; i < n; i++) {
+		place = partners_of(p, &new[i]);
+		if (!*place || !p->left[*place - 1])
+			continue;
+		new[i].counter = p->old->at[*place - 1].counter;
+		p->left[*place - 1] = false;
+		if (p->chain[*place - 1]) /* the last of a chain keeps the place of all */
+			*place = p->chain[*place - 1];
+	}
+}
+
 /*
  * Gives each rule of `new` the number of one of `old` that is the same; equal ones are paired
  * in order. left[i]: old rule i is in nobody's place. Rules without a partner get NO_COUNTER.
  */
-static int pair_rules(const struct acl_rules *old, struct acl_rules *new, bool *left)
+static int pair_rules(const struct acl_list *old, struct acl_rules *new, bool *left)
 {
-	__u32 size = 16, at, *table, *chain;
+	__u32 least = old->n < new->n ? old->n : new->n, head = 0, tail = 0, middle;
+	struct partners p = {.old = old, .left = left, .size = 16};
+	int err = 0;
 
-	while (size < old->n * 2)
-		size *= 2;
-	table = calloc(size, sizeof(*table)); /* rule + 1, 0: free */
-	chain = calloc(old->n + 1, sizeof(*chain));
-	if (!table || !chain) {
-		free(table);
-		free(chain);
-		return fail(ENOMEM, "acl: out of memory");
-	}
-	for (__u32 i = old->n; i-- > 0;) { /* the last first, so that chains ascend */
-		at = rule_hash(&old->at[i]) & (size - 1);
-		while (table[at] && !acl_rule_same(&old->at[table[at] - 1], &old->at[i]))
-			at = (at + 1) & (size - 1);
-		chain[i] = table[at];
-		table[at] = i + 1;
-		left[i] = true;
-	}
-	for (__u32 i = 0; i < new->n; i++) {
-		at = rule_hash(&new->at[i]) & (size - 1);
-		while (table[at] && !acl_rule_same(&old->at[table[at] - 1], &new->at[i]))
-			at = (at + 1) & (size - 1);
+	while (head < least && acl_rule_same(&old->at[head], &new->at[head]))
+		new->at[head].counter = old->at[head].counter, head++;
+	while (tail < least - head &&
+	       acl_rule_same(&old->at[old->n - 1 - tail], &new->at[new->n - 1 - tail]))
+		new->at[new->n - 1 - tail].counter = old->at[old->n - 1 - tail].counter, tail++;
+	middle = old->n - head - tail;
+	memset(left + head, true, middle);
+	for (__u32 i = head; i < new->n - tail; i++)
 		new->at[i].counter = NO_COUNTER;
-		if (!table[at] || !left[table[at] - 1])
-			continue;
-		new->at[i].counter = old->at[table[at] - 1].counter;
-		left[table[at] - 1] = false;
-		if (chain[table[at] - 1]) /* the last of a chain keeps the place of all */
-			table[at] = chain[table[at] - 1];
-	}
-	free(table);
-	free(chain);
-	return 0;
+	while (p.size < middle * 2)
+		p.size *= 2;
+	p.table = calloc(p.size, sizeof(*p.table));
+	p.chain = calloc(old->n + 1, sizeof(*p.chain));
+	if (!p.table || !p.chain)
+		err = fail(ENOMEM, "acl: out of memory");
+	else
+		pair_by_hash(&p, head, old->n - tail, new->at + head, new->n - head - tail);
+	free(p.table);
+	free(p.chain);
+	return err;
 }
 
 /* Numbers for rules that have none; *fresh: those numbers, the caller's to free and release. */
 static int number_rules(struct state *s, struct acl_rules *new, __u32 **fresh, __u32 *n)
 {
-	__u32 hint = 0, *numbers = malloc((new->n ?: 1) * sizeof(*numbers));
+	__u32 *numbers = malloc((new->n ?: 1) * sizeof(*numbers));
+	struct taken *taken = taken_numbers(s);
+	int err = numbers && taken ? 0 : fail(ENOMEM, "acl: out of memory");
 
 	*n = 0;
 	*fresh = numbers;
-	if (!numbers)
-		return fail(ENOMEM, "acl: out of memory");
-	for (__u32 i = 0; i < new->n; i++) {
+	for (__u32 i = 0; i < new->n && !err; i++) {
 		if (new->at[i].counter != NO_COUNTER)
 			continue;
-		if (!take_number(s, &hint, &new->at[i].counter))
-			return fail(ENOSPC, "acl: all lists together hold %u rules",
-				    ACL_COUNTER_MAX);
-		numbers[(*n)++] = new->at[i].counter;
+		if (take_number(s, taken, &new->at[i].counter))
+			numbers[(*n)++] = new->at[i].counter;
+		else
+			err = fail(ENOSPC, "acl: all lists together hold %u rules",
+				   ACL_COUNTER_MAX);
 	}
-	return *n ? make_counters(s, numbers, *n) : 0;
+	free(taken);
+	return err ?: *n ? make_counters(s, numbers, *n) : 0;
 }
 
 /* ---- replacing ---- */
@@ -385,7 +440,80 @@ static int make_list(const struct state *s, const struct acl_rule *lines, __u32 
 	return fd;
 }
 
-/* The update itself; when it returns, no packet is in the old list any more. */
+static __u32 map_id(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+/*
+ * Notes a list that is about to be replaced. Returns false while as many others may still be in
+ * use as there is room for.
+ */
+static bool note_old(struct state *s, __u32 id)
+{
+	for (int i = 0; i < ACL_OLD_LISTS; i++) {
+		__u32 *old = &s->acl_numbers->old[i];
+		int fd = *old && *old != id ? bpf_map_get_fd_by_id(*old) : -1;
+
+		if (fd < 0) {
+			*old = id;
+			return true;
+		}
+		close(fd);
+	}
+	return false;
+}
+
+/* Waits until an update shows, or its process fails. */
+static int await_update(const struct state *s, __u32 list, __u32 id, pid_t pid)
+{
+	const struct timespec moment = {.tv_nsec = 20000};
+	int status = 0;
+	__u32 now;
+
+	for (;;) {
+		if (!bpf_map_lookup_elem(s->maps[MAP_ACL_LISTS], &list, &now) && now == id)
+			return 0;
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return !WIFEXITED(status) ? -EINTR : -WEXITSTATUS(status);
+		nanosleep(&moment, NULL);
+	}
+}
+
+/*
+ * The update itself. The new list is in force at once, but the kernel returns only when no packet
+ * can be in the old one any more, some 10 ms later: that is left to a process of its own. It
+ * holds the old list, so that whoever needs numbers meanwhile sees which may still be counted
+ * (taken_numbers()), and it holds the lock, so that if this process dies, the next command comes
+ * after the update.
+ */
+static int put_list(struct state *s, __u32 list, int fd)
+{
+	int old = map_inner(s->maps[MAP_ACL_LISTS], list), err;
+	pid_t pid = -1;
+
+	while (waitpid(-1, NULL, WNOHANG) > 0) /* of earlier updates */
+		;
+	if (old < 0 || note_old(s, map_id(old)))
+		pid = fork();
+	if (pid > 0) {
+		err = await_update(s, list, map_id(fd), pid);
+	} else {
+		if (!pid) /* nobody who reads our output waits for this */
+			for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+				close(i);
+		err = bpf_map_update_elem(s->maps[MAP_ACL_LISTS], &list, &fd, BPF_ANY);
+		if (!pid)
+			_exit(-err);
+	}
+	if (old >= 0)
+		close(old);
+	return err;
+}
+
 static int swap_list(struct state *s, __u32 list, const struct acl_rules *new)
 {
 	struct acl_certificate cert;
@@ -404,12 +532,12 @@ static int swap_list(struct state *s, __u32 list, const struct acl_rules *new)
 	free(lines);
 	if (fd < 0)
 		return fd;
-	err = bpf_map_update_elem(s->maps[MAP_ACL_LISTS], &list, &fd, BPF_ANY);
+	err = put_list(s, list, fd);
 	close(fd);
 	return err ? fail(err, "acl: a list cannot be put into its place: %s", strerror(-err)) : 0;
 }
 
-int acl_replace(struct state *s, __u32 list, const struct acl_rules *old, struct acl_rules *new)
+int acl_replace(struct state *s, __u32 list, const struct acl_list *old, struct acl_rules *new)
 {
 	bool *left = calloc(old->n + 1, sizeof(*left));
 	__u32 *fresh = NULL, n = 0;
@@ -440,17 +568,17 @@ int acl_replace(struct state *s, __u32 list, const struct acl_rules *old, struct
 
 void acl_forget(struct state *s, __u32 list)
 {
-	struct acl_rules rules = {};
+	struct acl_list old;
 
 	/* A data plane that ends takes all lists along. */
 	if (!s->meta->ready || !acl_exists(s, list))
 		return;
-	if (acl_read(s, list, &rules, NULL))
+	if (acl_open(s, list, &old))
 		err_clear();
 	bpf_map_delete_elem(s->maps[MAP_ACL_LISTS], &list);
-	for (__u32 i = 0; i < rules.n; i++)
-		release_number(s, rules.at[i].counter);
-	free(rules.at);
+	for (__u32 i = 0; i < old.n; i++)
+		release_number(s, old.at[i].counter);
+	acl_close(&old);
 }
 
 /* ---- repair ---- */
@@ -468,8 +596,8 @@ static bool has_owner(const struct state *s, __u32 list)
 
 int acl_repair(struct state *s)
 {
-	__u64 *used = calloc(ACL_COUNTER_MAX / 64, sizeof(*used));
-	struct acl_rules rules;
+	__u64 *used = calloc(NUMBER_WORDS, sizeof(*used));
+	struct acl_list l;
 	int err = used ? 0 : fail(ENOMEM, "acl: out of memory");
 
 	for (__u32 list = 0; list < ACL_LISTS && !err; list++) {
@@ -479,15 +607,13 @@ int acl_repair(struct state *s)
 			bpf_map_delete_elem(s->maps[MAP_ACL_LISTS], &list);
 			continue;
 		}
-		err = acl_read(s, list, &rules, NULL);
-		for (__u32 i = 0; i < rules.n && !err; i++)
-			used[rules.at[i].counter / 64 % (ACL_COUNTER_MAX / 64)] |=
-				1ULL << rules.at[i].counter % 64;
-		if (!err)
-			free(rules.at);
+		err = acl_open(s, list, &l);
+		for (__u32 i = 0; i < l.n && !err; i++)
+			used[l.at[i].counter / 64 % NUMBER_WORDS] |= 1ULL << l.at[i].counter % 64;
+		acl_close(&l);
 	}
 	if (!err)
-		memcpy(s->acl_numbers, used, ACL_COUNTER_MAX / 8);
+		memcpy(s->acl_numbers->used, used, sizeof(s->acl_numbers->used));
 	free(used);
 	return err;
 }

@@ -12,18 +12,23 @@
 #include "state.h"
 
 bool acl_exists(const struct state *s, __u32 list);
+/* A list as it is in the kernel. */
+struct acl_list {
+	__u32 n;
+	const struct acl_rule *at; /* sorted by prio */
+	struct acl_certificate cert;
+	const void *lines; /* mapped, NULL: there is no list */
+	size_t size;
+};
+/* Opens a list; without one it is empty. */
+int acl_open(const struct state *s, __u32 list, struct acl_list *out);
+void acl_close(struct acl_list *l);
 /*
- * Reads a list's rules, sorted by prio, and what is certified of it (cert may be NULL). None
- * when there is no list. rules->at is the caller's to free.
- */
-int acl_read(const struct state *s, __u32 list, struct acl_rules *rules,
-	     struct acl_certificate *cert);
-/*
- * Puts `new` (sorted by prio, each once) into the place of `old`, what acl_read() gave: all or
+ * Puts `new` (sorted by prio, each once) into the place of `old`, what acl_open() gave: all or
  * nothing. Rules that stay the same keep their counters, whatever their prio. Packets meet the
  * old list or the new one.
  */
-int acl_replace(struct state *s, __u32 list, const struct acl_rules *old, struct acl_rules *new);
+int acl_replace(struct state *s, __u32 list, const struct acl_list *old, struct acl_rules *new);
 /* Removes the list of a port or network that takes no more frames. */
 void acl_forget(struct state *s, __u32 list);
 

@@ -81,16 +81,16 @@ static const char *on(const struct target *t, char out[64])
 }
 
 /* Opens the data plane and reads the list that a command changes. Unlock in any case. */
-static int open_list(struct target *t, struct state **s, struct acl_rules *rules)
+static int open_list(struct target *t, struct state **s, struct acl_list *out)
 {
 	int err = state_open(STATE_WRITE, s);
 
-	*rules = (struct acl_rules){};
-	return err ?: find_target(*s, t) ?: acl_read(*s, list_of(t), rules, NULL);
+	*out = (struct acl_list){};
+	return err ?: find_target(*s, t) ?: acl_open(*s, list_of(t), out);
 }
 
 /* Where a prio is in a list, or would be. */
-static __u32 place_of(const struct acl_rules *rules, __u32 prio)
+static __u32 place_of(const struct acl_list *rules, __u32 prio)
 {
 	__u32 low = 0, high = rules->n;
 
@@ -106,7 +106,7 @@ static __u32 place_of(const struct acl_rules *rules, __u32 prio)
 }
 
 /* A copy of `from` without the rule at `gap`, or with room for one there. */
-static int copy_rules(const struct acl_rules *from, __u32 gap, bool add, struct acl_rules *to)
+static int copy_rules(const struct acl_list *from, __u32 gap, bool add, struct acl_rules *to)
 {
 	__u32 n = from->n + (add ? 1 : -1);
 
@@ -126,7 +126,8 @@ static int copy_rules(const struct acl_rules *from, __u32 gap, bool add, struct 
 
 static int acl_add(struct args *a)
 {
-	struct acl_rules old = {}, new = {};
+	struct acl_rules new = {};
+	struct acl_list old;
 	struct acl_rule rule;
 	struct target t;
 	struct state *s;
@@ -150,7 +151,7 @@ static int acl_add(struct args *a)
 		err = acl_replace(s, list_of(&t), &old, &new);
 	}
 	state_unlock(s);
-	free(old.at);
+	acl_close(&old);
 	free(new.at);
 	return err;
 }
@@ -174,7 +175,8 @@ static int read_prio(struct args *a, __u32 *prio)
 
 static int acl_del(struct args *a)
 {
-	struct acl_rules old = {}, new = {};
+	struct acl_rules new = {};
+	struct acl_list old;
 	__u32 prio = 0, place = 0;
 	struct target t;
 	struct state *s;
@@ -195,14 +197,15 @@ static int acl_del(struct args *a)
 	if (!err && old.n)
 		err = acl_replace(s, list_of(&t), &old, &new);
 	state_unlock(s);
-	free(old.at);
+	acl_close(&old);
 	free(new.at);
 	return err;
 }
 
 static int acl_load(struct args *a)
 {
-	struct acl_rules old = {}, new = {};
+	struct acl_rules new = {};
+	struct acl_list old;
 	char *text = NULL;
 	const char *file;
 	struct target t;
@@ -221,7 +224,7 @@ static int acl_load(struct args *a)
 	if (!err && (old.n || new.n))
 		err = acl_replace(s, list_of(&t), &old, &new);
 	state_unlock(s);
-	free(old.at);
+	acl_close(&old);
 	free(new.at);
 	return err;
 }
@@ -232,8 +235,7 @@ static int acl_load(struct args *a)
 struct shown {
 	char on[64];
 	int direction;
-	struct acl_rules rules;
-	struct acl_certificate cert;
+	struct acl_list rules;
 	struct acl_counter *counts;
 };
 
@@ -276,7 +278,7 @@ static int show_owner(struct state *s, struct show *show, const struct target *o
 		l = &lists[show->n++];
 		*l = (struct shown){.direction = t.direction};
 		on(&t, l->on);
-		err = acl_read(s, list_of(&t), &l->rules, &l->cert) ?: read_counts(s, show, l);
+		err = acl_open(s, list_of(&t), &l->rules) ?: read_counts(s, show, l);
 	}
 	return err;
 }
@@ -336,9 +338,9 @@ static struct json_object *list_json(const struct shown *l)
 	json_object_object_add(o, "on", json_object_new_string(l->on));
 	json_object_object_add(o, "direction",
 			       json_object_new_string(acl_direction_name(l->direction)));
-	json_object_object_add(o, "tuples", json_object_new_int64(l->cert.tuples));
-	json_object_object_add(o, "probes", json_object_new_int64(l->cert.probes));
-	json_object_object_add(o, "steps", json_object_new_int64(l->cert.steps));
+	json_object_object_add(o, "tuples", json_object_new_int64(l->rules.cert.tuples));
+	json_object_object_add(o, "probes", json_object_new_int64(l->rules.cert.probes));
+	json_object_object_add(o, "steps", json_object_new_int64(l->rules.cert.steps));
 	for (__u32 i = 0; i < l->rules.n; i++)
 		json_object_array_add(rules, rule_json(l, i, false));
 	json_object_object_add(o, "rules", rules);
@@ -372,7 +374,7 @@ static void print_text(const struct show *show)
 		if (show->verbose)
 			printf("; a packet needs at most %u look-ups in an index of %u tuples and "
 			       "%u rules compared",
-			       l->cert.probes, l->cert.tuples, l->cert.steps);
+			       l->rules.cert.probes, l->rules.cert.tuples, l->rules.cert.steps);
 		putchar('\n');
 		for (__u32 r = 0; r < l->rules.n; r++)
 			printf("%s  # packets %llu bytes %llu\n",
@@ -404,7 +406,7 @@ static int acl_show(struct args *a)
 	else if (!err)
 		print_text(&show);
 	for (size_t i = 0; i < show.n; i++) {
-		free(show.lists[i].rules.at);
+		acl_close(&show.lists[i].rules);
 		free(show.lists[i].counts);
 	}
 	free(show.lists);

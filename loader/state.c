@@ -190,8 +190,10 @@ static int lock_dir(struct state *s, bool create)
 
 void state_unlock(struct state *s)
 {
-	if (s->lock >= 0)
+	if (s->lock >= 0) {
+		flock(s->lock, LOCK_UN); /* a process that ends an update has it, too */
 		close(s->lock);
+	}
 	s->lock = -1;
 }
 
@@ -227,7 +229,7 @@ static void close_maps(struct state *s)
 	unmap(s->slots, PORT_SLOTS * sizeof(*s->slots));
 	unmap(s->vlans, (PORT_MAX + 1) * sizeof(*s->vlans));
 	unmap(s->generation, sizeof(*s->generation));
-	unmap(s->acl_numbers, ACL_COUNTER_MAX / 8);
+	unmap(s->acl_numbers, sizeof(*s->acl_numbers));
 	s->meta = NULL;
 	s->networks = NULL;
 	s->ports = NULL;
@@ -261,7 +263,8 @@ static int map_all(struct state *s)
 		       ?: map_map(s->maps[MAP_PORT_VLANS], (PORT_MAX + 1) * sizeof(*s->vlans),
 				  &s->vlans)
 		       ?: map_map(s->maps[MAP_GENERATION], sizeof(*s->generation), &s->generation)
-		       ?: map_map(s->maps[MAP_ACL_NUMBERS], ACL_COUNTER_MAX / 8, &s->acl_numbers);
+		       ?: map_map(s->maps[MAP_ACL_NUMBERS], sizeof(*s->acl_numbers),
+				  &s->acl_numbers);
 }
 
 /* A pin's fd, or -1 when there is none; anything else is an error. */

@@ -81,7 +81,7 @@ struct state {
 	struct port_slot *slots;  /* [PORT_SLOTS] */
 	struct port_vlans *vlans; /* [PORT_MAX + 1] */
 	struct cache_generation *generation;
-	__u64 *acl_numbers; /* [ACL_COUNTER_MAX / 64], a bit for each counter that a rule has */
+	struct acl_numbers *acl_numbers;
 };
 
 enum state_open {

@@ -162,6 +162,14 @@ struct acl_counter {
 	__u64 bytes; /* of the frame without FCS */
 };
 
+#define ACL_OLD_LISTS 16
+
+/* Which counters are in use: the command line's own. */
+struct acl_numbers {
+	__u64 used[ACL_COUNTER_MAX / 64]; /* a bit for each number that a rule of some list has */
+	__u32 old[ACL_OLD_LISTS]; /* ids of replaced lists; one that still exists may be in use */
+};
+
 /* What a rule with `log` tells. */
 struct acl_event {
 	__u64 time; /* ns, CLOCK_MONOTONIC */

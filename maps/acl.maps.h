@@ -35,13 +35,12 @@ struct {
 	__array(values, struct acl_counter_chunk);
 } acl_counters SEC(".maps");
 
-/* For the command line: a bit for each number that a rule of some list has. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, ACL_COUNTER_MAX / 64);
+	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct acl_numbers);
 } acl_numbers SEC(".maps");
 
 struct {
