@@ -230,8 +230,7 @@ struct show {
 		struct fdb_entry entry;
 	} * rows;
 	size_t n, room;
-	char (*networks)[NETWORK_NAME_LEN];
-	char (*ports)[PORT_NAME_LEN];
+	struct names names;
 };
 
 static int show_one(struct state *s, const struct fdb_key *key, const struct fdb_entry *e,
@@ -271,40 +270,16 @@ static struct json_object *row_json(const struct show *show, const struct row *r
 	struct json_object *o = json_object_new_object();
 
 	json_object_object_add(o, "network",
-			       json_object_new_string(show->networks[row->key.network]));
+			       json_object_new_string(show->names.networks[row->key.network]));
 	json_object_object_add(o, "mac", out_mac(row->key.mac));
 	json_object_object_add(o, "vlan", json_object_new_int(row->key.vlan));
-	json_object_object_add(o, "dev", json_object_new_string(show->ports[row->entry.port]));
+	json_object_object_add(o, "dev",
+			       json_object_new_string(show->names.ports[row->entry.port]));
 	json_object_object_add(o, "state",
 			       json_object_new_string(row->entry.state == FDB_STATIC ? "static"
 										     : "dynamic"));
 	json_object_object_add(o, "age", json_object_new_int64(fdb_age(&row->entry)));
 	return o;
-}
-
-static int read_names(struct state *s, struct show *show)
-{
-	struct network_list nets;
-	struct port_list ports;
-	int err;
-
-	show->networks = calloc(NETWORK_MAX + 1, sizeof(*show->networks));
-	show->ports = calloc(PORT_MAX + 1, sizeof(*show->ports));
-	if (!show->networks || !show->ports)
-		return fail(ENOMEM, "fdb: out of memory");
-	err = network_list(s, &nets);
-	if (err)
-		return err;
-	for (__u32 i = 0; i < nets.n; i++)
-		memcpy(show->networks[nets.at[i].id], nets.at[i].info.name, NETWORK_NAME_LEN);
-	network_list_free(&nets);
-	err = port_list(s, &ports);
-	if (err)
-		return err;
-	for (__u32 i = 0; i < ports.n; i++)
-		memcpy(show->ports[ports.at[i].id], ports.at[i].info.dev, PORT_NAME_LEN);
-	port_list_free(&ports);
-	return 0;
 }
 
 static int fdb_show(struct args *a)
@@ -328,7 +303,7 @@ static int fdb_show(struct args *a)
 		return err;
 	err = find_filter(s, &show.filter);
 	if (!err && state_exists(s))
-		err = read_names(s, &show) ?: fdb_foreach(s, show_one, &show);
+		err = names_read(s, &show.names) ?: fdb_foreach(s, show_one, &show);
 	state_unlock(s);
 	if (!err) {
 		if (show.n)
@@ -339,8 +314,7 @@ static int fdb_show(struct args *a)
 		out_rows_end();
 	}
 	free(show.rows);
-	free(show.networks);
-	free(show.ports);
+	names_free(&show.names);
 	return err;
 }
 

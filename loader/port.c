@@ -170,6 +170,48 @@ const char *port_name(struct state *s, __u32 id, struct port_info *buf)
 	return bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, buf) ? "?" : buf->dev;
 }
 
+static int names_fill(struct state *s, struct names *n)
+{
+	struct network_list nets;
+	struct port_list ports;
+	int err = network_list(s, &nets);
+
+	if (err)
+		return err;
+	for (__u32 i = 0; i < nets.n; i++)
+		memcpy(n->networks[nets.at[i].id], nets.at[i].info.name, NETWORK_NAME_LEN);
+	network_list_free(&nets);
+	err = port_list(s, &ports);
+	if (err)
+		return err;
+	for (__u32 i = 0; i < ports.n; i++)
+		memcpy(n->ports[ports.at[i].id], ports.at[i].info.dev, PORT_NAME_LEN);
+	port_list_free(&ports);
+	return 0;
+}
+
+int names_read(struct state *s, struct names *out)
+{
+	struct names n = {
+		.networks = calloc(NETWORK_MAX + 1, sizeof(*n.networks)),
+		.ports = calloc(PORT_MAX + 1, sizeof(*n.ports)),
+	};
+	int err = n.networks && n.ports ? names_fill(s, &n) : fail(ENOMEM, "names: out of memory");
+
+	if (err)
+		names_free(&n);
+	else
+		*out = n;
+	return err;
+}
+
+void names_free(struct names *n)
+{
+	free(n->networks);
+	free(n->ports);
+	*n = (struct names){};
+}
+
 /* ---- what is derived ---- */
 
 /* The place of an ifindex that holds `content`: the same ifindex, or 0 for a free place. */

@@ -39,6 +39,14 @@ int network_find(struct state *s, const char *name, __u32 *id, struct network_in
 const char *network_name(struct state *s, __u32 id, struct network_info *buf);
 const char *port_name(struct state *s, __u32 id, struct port_info *buf);
 
+/* All names by id, for tables of many rows; "" where there is none. Free with names_free(). */
+struct names {
+	char (*networks)[NETWORK_NAME_LEN]; /* [NETWORK_MAX + 1] */
+	char (*ports)[PORT_NAME_LEN];	    /* [PORT_MAX + 1] */
+};
+int names_read(struct state *s, struct names *out);
+void names_free(struct names *n);
+
 /* The settings of a new port. */
 void port_defaults(struct port_info *info, const char *dev, __u32 network, bool uplink);
 /* Whether a port may do what a switch says whose default depends on mac and ip (enum port_may). */
