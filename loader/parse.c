@@ -2,6 +2,7 @@
 /* Words of the command line to values. */
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,44 @@ int parse_vid_list(const char *key, const char *s, struct port_vlans *out)
 	} while (*at++);
 	*out = list;
 	return 0;
+}
+
+static const struct {
+	const char *name;
+	__u8 proto;
+} protos[] = {{"tcp", IPPROTO_TCP},
+	      {"udp", IPPROTO_UDP},
+	      {"icmp", IPPROTO_ICMP},
+	      {"icmp6", IPPROTO_ICMPV6},
+	      {"sctp", IPPROTO_SCTP}};
+#define PROTOS (sizeof(protos) / sizeof(*protos))
+
+int parse_proto(const char *key, const char *s, __u8 *out)
+{
+	const char *end;
+	__u64 n;
+
+	for (size_t i = 0; i < PROTOS; i++)
+		if (!strcmp(s, protos[i].name)) {
+			*out = protos[i].proto;
+			return 0;
+		}
+	end = digits(s, &n);
+	if (!end || *end || n > 255)
+		return usage("%s: \"%s\" is not a protocol (tcp, udp, icmp, icmp6, sctp, or a "
+			     "number from 0 to 255)",
+			     key, s);
+	*out = n;
+	return 0;
+}
+
+const char *proto_text(__u8 proto, char out[PROTO_TEXT])
+{
+	for (size_t i = 0; i < PROTOS; i++)
+		if (proto == protos[i].proto)
+			return protos[i].name;
+	snprintf(out, PROTO_TEXT, "%u", proto);
+	return out;
 }
 
 static int read_mac(const char *key, const char *s, __u8 mac[6])

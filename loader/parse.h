@@ -44,6 +44,12 @@ const char *prefix_text(const struct prefix *p, char out[PREFIX_TEXT]);
 /* Whether two are the same range. */
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
 
+/* An IP protocol, by name (tcp udp icmp icmp6 sctp) or number. */
+int parse_proto(const char *key, const char *s, __u8 *out);
+#define PROTO_TEXT 8
+/* As it would be typed: the name where there is one. */
+const char *proto_text(__u8 proto, char out[PROTO_TEXT]);
+
 /* A unicast address, aa:bb:cc:dd:ee:ff. */
 int parse_mac(const char *key, const char *s, __u8 out[6]);
 /* A unicast or multicast address. */

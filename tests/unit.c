@@ -285,6 +285,30 @@ static void prefixes(void **state)
 	assert_false(prefix_equal(&p, &same));
 }
 
+static void protos(void **state)
+{
+	static const char *const bad[] = {"",	 "TCP", "tcp ", "ip", "icmpv6",
+					  "256", "-1",	"6x",	"0x6"};
+	char text[PROTO_TEXT];
+	__u8 proto = 77;
+
+	assert_int_equal(parse_proto("proto", "tcp", &proto), 0);
+	assert_int_equal(proto, 6);
+	assert_int_equal(parse_proto("proto", "icmp6", &proto), 0);
+	assert_int_equal(proto, 58);
+	assert_int_equal(parse_proto("proto", "0", &proto), 0);
+	assert_int_equal(proto, 0);
+	assert_int_equal(parse_proto("proto", "255", &proto), 0);
+	assert_int_equal(proto, 255);
+	assert_string_equal(proto_text(255, text), "255");
+	assert_int_equal(parse_proto("proto", "132", &proto), 0);
+	assert_string_equal(proto_text(proto, text), "sctp");
+	assert_string_equal(proto_text(1, text), "icmp");
+	assert_string_equal(proto_text(17, text), "udp");
+	for (size_t i = 0; i < COUNT(bad); i++)
+		REFUSED(parse_proto("proto", bad[i], &proto), bad[i]);
+}
+
 static void names(void **state)
 {
 	static const char *const bad[] = {
@@ -683,6 +707,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(vid_lists),
 		cmocka_unit_test(macs),
 		cmocka_unit_test(prefixes),
+		cmocka_unit_test(protos),
 		cmocka_unit_test(names),
 		cmocka_unit_test(long_words_fit_the_message),
 		cmocka_unit_test(errors),
