@@ -8,13 +8,18 @@
 struct out_options out_options;
 static struct json_object *gathered;
 
-static void print_json(struct json_object *doc)
+static const char *json_text(struct json_object *doc)
 {
 	int flags = JSON_C_TO_STRING_NOSLASHESCAPE;
 
 	flags |= out_options.pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED
 				    : JSON_C_TO_STRING_PLAIN;
-	puts(json_object_to_json_string_ext(doc, flags));
+	return json_object_to_json_string_ext(doc, flags);
+}
+
+static void print_json(struct json_object *doc)
+{
+	puts(json_text(doc));
 	json_object_put(doc);
 }
 
@@ -50,41 +55,45 @@ struct json_object *out_string(const char *s)
 	return s && *s ? json_object_new_string(s) : NULL;
 }
 
+/* A single value as one would type it; the object's own. */
+static const char *plain_text(struct json_object *v)
+{
+	switch (json_object_get_type(v)) {
+	case json_type_null:
+		return "-";
+	case json_type_boolean:
+		return json_object_get_boolean(v) ? "on" : "off";
+	default:
+		return json_object_get_string(v);
+	}
+}
+
 /* Writes a value as one would type it; runs of numbers as a-b. */
 static void print_value(FILE *f, struct json_object *v)
 {
 	size_t n, i, last;
 
-	switch (json_object_get_type(v)) {
-	case json_type_null:
-		fputs("-", f);
+	if (!json_object_is_type(v, json_type_array)) {
+		fputs(plain_text(v), f);
 		return;
-	case json_type_boolean:
-		fputs(json_object_get_boolean(v) ? "on" : "off", f);
-		return;
-	case json_type_array:
-		n = json_object_array_length(v);
-		for (i = 0; i < n; i = last + 1) {
-			struct json_object *e = json_object_array_get_idx(v, i);
-
-			for (last = i;
-			     json_object_is_type(e, json_type_int) && last + 1 < n &&
-			     json_object_get_int64(json_object_array_get_idx(v, last + 1)) ==
-				     json_object_get_int64(e) + (int64_t)(last + 1 - i);)
-				last++;
-			if (i)
-				fputc(',', f);
-			print_value(f, e);
-			if (last > i)
-				fprintf(f, "-%s",
-					json_object_get_string(json_object_array_get_idx(v, last)));
-		}
-		if (!n)
-			fputs("-", f);
-		return;
-	default:
-		fputs(json_object_get_string(v), f);
 	}
+	n = json_object_array_length(v);
+	for (i = 0; i < n; i = last + 1) {
+		struct json_object *e = json_object_array_get_idx(v, i);
+
+		for (last = i; json_object_is_type(e, json_type_int) && last + 1 < n &&
+			       json_object_get_int64(json_object_array_get_idx(v, last + 1)) ==
+				       json_object_get_int64(e) + (int64_t)(last + 1 - i);)
+			last++;
+		if (i)
+			fputc(',', f);
+		print_value(f, e);
+		if (last > i)
+			fprintf(f, "-%s",
+				json_object_get_string(json_object_array_get_idx(v, last)));
+	}
+	if (!n)
+		fputs("-", f);
 }
 
 static char *value_text(struct json_object *v)
@@ -145,7 +154,7 @@ void out_table(struct json_object *array, const struct out_column *columns)
 static struct {
 	const struct out_column *columns;
 	const int *widths;
-	struct json_object *array; /* in a batch or when pretty: one document */
+	struct json_object *array; /* in a batch: part of one document */
 	size_t n;
 } rows;
 
@@ -155,7 +164,7 @@ void out_rows_begin(const struct out_column *columns, const int *widths)
 	rows.widths = widths;
 	rows.n = 0;
 	rows.array = NULL;
-	if (out_options.json && (out_options.batch || out_options.pretty))
+	if (out_options.json && out_options.batch)
 		rows.array = json_object_new_array();
 	for (size_t i = 0; !out_options.json && columns[i].key; i++)
 		printf("%-*s%s", widths[i], columns[i].title, columns[i + 1].key ? "  " : "\n");
@@ -170,17 +179,12 @@ void out_row(struct json_object *row)
 		return;
 	}
 	if (out_options.json) {
-		printf("%s%s", rows.n++ ? "," : "",
-		       json_object_to_json_string_ext(row, JSON_C_TO_STRING_PLAIN |
-								   JSON_C_TO_STRING_NOSLASHESCAPE));
+		printf("%s%s", rows.n++ ? "," : "", json_text(row));
 	} else {
-		for (size_t i = 0; rows.columns[i].key; i++) {
-			char *s = value_text(json_object_object_get(row, rows.columns[i].key));
-
-			printf("%-*s%s", rows.widths[i], s ? s : "",
+		for (size_t i = 0; rows.columns[i].key; i++)
+			printf("%-*s%s", rows.widths[i],
+			       plain_text(json_object_object_get(row, rows.columns[i].key)),
 			       rows.columns[i + 1].key ? "  " : "\n");
-			free(s);
-		}
 	}
 	json_object_put(row);
 }

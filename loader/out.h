@@ -27,7 +27,7 @@ struct out_column {
 void out_table(struct json_object *array, const struct out_column *columns);
 /*
  * The same for a table that may be long: row after row, in columns of given widths. A row is
- * an object, and is freed.
+ * an object of single values, and is freed.
  */
 void out_rows_begin(const struct out_column *columns, const int *widths);
 void out_row(struct json_object *row);

@@ -643,6 +643,37 @@ static void a_batch_is_one_document(void **state)
 	assert_string_equal(capture_end(), "[]\n");
 }
 
+static void rows_are_streamed(void **state)
+{
+	static const struct out_column cols[] = {{"a", "A"}, {"b", "B"}, {"c", "C"}, {}};
+	static const int widths[] = {3, 5, 0};
+	static const char *const rows[] = {"{\"a\":1,\"b\":\"xyz\",\"c\":null}",
+					   "{\"a\":12345,\"b\":true,\"c\":\"z\"}"};
+	struct json_object *got, *wanted;
+
+	for (int mode = 0; mode < 3; mode++) {
+		out_options.json = mode > 0;
+		out_options.pretty = mode == 2;
+		capture_begin();
+		out_rows_begin(cols, widths);
+		for (size_t i = 0; i < COUNT(rows); i++)
+			out_row(json_tokener_parse(rows[i]));
+		out_rows_end();
+		if (!mode) {
+			assert_string_equal(capture_end(), "A    B      C\n"
+							   "1    xyz    -\n"
+							   "12345  on     z\n");
+			continue;
+		}
+		got = json_tokener_parse(capture_end());
+		wanted = json_tokener_parse("[{\"a\":1,\"b\":\"xyz\",\"c\":null},"
+					    "{\"a\":12345,\"b\":true,\"c\":\"z\"}]");
+		assert_true(json_object_equal(got, wanted));
+		json_object_put(got);
+		json_object_put(wanted);
+	}
+}
+
 static void strings(void **state)
 {
 	static const __u8 mac[6] = {0x52, 0x54, 0, 0xab, 0xcd, 0xef};
@@ -720,6 +751,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(lines_as_json_leave_out_nothing, plain),
 		cmocka_unit_test_setup(documents, plain),
 		cmocka_unit_test_setup(a_batch_is_one_document, plain),
+		cmocka_unit_test_setup(rows_are_streamed, plain),
 		cmocka_unit_test_setup(strings, plain),
 		cmocka_unit_test(reasons),
 		cmocka_unit_test(policy_fields),
