@@ -67,7 +67,7 @@ static void add_mac(struct json_object *o, const char *key, __u64 number)
 static void add_transport(struct json_object *o, const struct acl_key *k)
 {
 	__u8 proto = k->misc & ACL_MISC_PROTO_MASK, l4 = k->misc >> 8 & 0xff;
-	char text[8];
+	char text[PROTO_TEXT];
 
 	if (!(k->misc & ACL_MISC_HAS_L4))
 		return;
@@ -102,10 +102,10 @@ static void add_packet(struct json_object *o, const struct acl_event *e)
 {
 	const struct acl_key *k = &e->key;
 	__u32 family = (k->misc & ACL_MISC_FAMILY_MASK) / ACL_MISC_FAMILY(1);
-	char text[8];
+	char text[PROTO_TEXT];
 
 	if (family) {
-		add_string(o, "proto", acl_proto_name(k->misc & ACL_MISC_PROTO_MASK, text));
+		add_string(o, "proto", proto_text(k->misc & ACL_MISC_PROTO_MASK, text));
 		add_address(o, "src", k->src, family);
 		add_address(o, "dst", k->dst, family);
 		add_transport(o, k);

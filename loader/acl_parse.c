@@ -25,13 +25,6 @@ static const struct {
 	{"related", ACL_RELATED},
 	{"invalid", ACL_INVALID},
 };
-static const struct {
-	const char *name;
-	__u8 proto;
-} protos[] = {
-	{"tcp", IPPROTO_TCP},	   {"udp", IPPROTO_UDP},   {"icmp", IPPROTO_ICMP},
-	{"icmp6", IPPROTO_ICMPV6}, {"sctp", IPPROTO_SCTP},
-};
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
 const char *acl_action_name(enum acl_action action)
@@ -42,15 +35,6 @@ const char *acl_action_name(enum acl_action action)
 const char *acl_direction_name(__u32 direction)
 {
 	return direction == ACL_IN ? "in" : "out";
-}
-
-const char *acl_proto_name(__u8 proto, char out[4])
-{
-	for (size_t i = 0; i < COUNT(protos); i++)
-		if (protos[i].proto == proto)
-			return protos[i].name;
-	snprintf(out, 4, "%u", proto);
-	return out;
 }
 
 /* ---- fields of a rule ---- */
@@ -126,17 +110,16 @@ static int parse_family(const char *key, const char *word, struct acl_rule *r)
 	return usage("%s: \"%s\" is neither ip nor ip6", key, word);
 }
 
-static int parse_proto(const char *key, const char *word, struct acl_rule *r)
+static int read_proto(const char *key, const char *word, struct acl_rule *r)
 {
-	__u64 n = 0;
+	int err;
+	__u8 n;
 
-	for (size_t i = 0; i < COUNT(protos) && !n; i++)
-		if (!strcmp(protos[i].name, word))
-			n = protos[i].proto;
-	if (!n && parse_number(key, word, 1, 255, &n))
-		return usage("%s: \"%s\" is none of tcp, udp, icmp, icmp6, sctp, and not a number "
-			     "from 1 to 255",
-			     key, word);
+	err = parse_proto(key, word, &n);
+	if (err)
+		return err;
+	if (!n)
+		return usage("%s: \"%s\" is what packets without a protocol have", key, word);
 	want_misc(r, ACL_MISC_PROTO(n), ACL_MISC_PROTO_MASK);
 	if (n == IPPROTO_ICMP)
 		return want_family(key, word, r, ACL_IP);
@@ -302,9 +285,9 @@ static void show_family(const struct acl_rule *r, char out[VALUE_TEXT])
 
 static void show_proto(const struct acl_rule *r, char out[VALUE_TEXT])
 {
-	char number[4];
+	char number[PROTO_TEXT];
 
-	snprintf(out, VALUE_TEXT, "%s", acl_proto_name(proto_of(r), number));
+	snprintf(out, VALUE_TEXT, "%s", proto_text(proto_of(r), number));
 }
 
 static void show_address(const struct acl_rule *r, const __u64 value[2], const __u64 mask[2],
@@ -404,7 +387,7 @@ static const struct match {
 	void (*show)(const struct acl_rule *r, char out[VALUE_TEXT]);
 } matches[] = {
 	{"family", "family", ACL_GIVEN_FAMILY, parse_family, show_family},
-	{"proto", "proto", ACL_GIVEN_PROTO, parse_proto, show_proto},
+	{"proto", "proto", ACL_GIVEN_PROTO, read_proto, show_proto},
 	{"src", "src", ACL_GIVEN_SRC, parse_src, show_src},
 	{"dst", "dst", ACL_GIVEN_DST, parse_dst, show_dst},
 	{"sport", "sport", ACL_GIVEN_SPORT, parse_sport, show_sport},

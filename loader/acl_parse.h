@@ -40,8 +40,6 @@ const char *acl_rule_text(const struct acl_rule *r, char out[ACL_RULE_TEXT]);
 struct json_object *acl_match_json(const struct acl_rule *r);
 const char *acl_action_name(enum acl_action action);
 const char *acl_direction_name(__u32 direction);
-/* The name that a protocol has in rules, or its number. */
-const char *acl_proto_name(__u8 proto, char out[4]);
 
 /* Whether two rules match the same packets and do the same with them. */
 bool acl_rule_same(const struct acl_rule *a, const struct acl_rule *b);

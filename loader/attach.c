@@ -165,6 +165,7 @@ static int load_tc(struct state *s, int *gc)
 	err = err ?: keep_maps(s, tc->obj);
 	err = err ?: attach_keep_prog(&s->progs[PROG_TC_INGRESS], tc->progs.xdpctl_ingress);
 	err = err ?: attach_keep_prog(&s->progs[PROG_TC_EGRESS], tc->progs.xdpctl_egress);
+	err = err ?: attach_keep_prog(&s->progs[PROG_FLOW_FLUSH], tc->progs.xdpctl_flow_flush);
 	err = err ?: attach_keep_prog(gc, tc->progs.xdpctl_gc);
 	tc_bpf__destroy(tc);
 	return err;

@@ -17,8 +17,8 @@
 #include "file.h"
 
 static const struct object *const objects[] = {
-	&object_network, &object_port,	 &object_fdb,	 &object_acl,
-	&object_stats,	 &object_status, &object_detach,
+	&object_network, &object_port,	&object_fdb,	&object_acl,
+	&object_flow,	 &object_stats, &object_status, &object_detach,
 };
 #define OBJECTS (sizeof(objects) / sizeof(*objects))
 
@@ -74,8 +74,13 @@ static const struct command *find_command(const struct object *o, const char *wo
 /* Words that begin the arguments of a `show` whose name was left out. */
 static bool begins_show(const char *word)
 {
-	return !strcmp(word, "dev") || !strcmp(word, "network") || !strcmp(word, "vlan") ||
-	       !strcmp(word, "in") || !strcmp(word, "out");
+	static const char *const words[] = {"dev", "network", "vlan", "in",
+					    "out", "proto",   "src",  "dst"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(word, words[i]))
+			return true;
+	return false;
 }
 
 static int unknown_command(const struct object *o, const char *word)
@@ -128,7 +133,7 @@ static const struct object *find_object(const char *word)
 static int unknown_object(const char *word)
 {
 	return usage(
-		"unknown object \"%s\" (there is network, port, fdb, acl, stats, status, detach)",
+		"unknown object \"%s\" (there is network, port, fdb, acl, flow, stats, status, detach)",
 		word);
 }
 

@@ -683,6 +683,8 @@ int port_create(struct state *s, struct port_info *info, __u32 *out)
 	memcpy(info->dev, dev.name, sizeof(info->dev)); /* not an alternative name */
 	info->ifindex = dev.ifindex;
 	PUT(s->ports[id].learned, 0);
+	PUT(s->ports[id].flows, 0);
+	PUT(s->ports[id].opening, 0);
 	info->state = PORT_ADDING;
 	info->order = s->meta->next_order++;
 	err = info_put(s, id, info);
@@ -769,8 +771,10 @@ int port_change(struct state *s, __u32 id, const struct port_info *old, struct p
 	return err;
 }
 
-int port_remove(struct state *s, __u32 id, struct port_info *info)
+/* with_flows: not those of a network that goes as a whole. */
+static int remove_port(struct state *s, __u32 id, struct port_info *info, bool with_flows)
 {
+	struct flow_filter of_port = {.port = id};
 	struct netdev dev,
 		*here = info->ifindex && !netdev_get(NULL, info->ifindex, &dev) ? &dev : NULL;
 	int err;
@@ -784,12 +788,19 @@ int port_remove(struct state *s, __u32 id, struct port_info *info)
 		acl_forget(s, ACL_PORT_LIST(id, ACL_IN));
 		acl_forget(s, ACL_PORT_LIST(id, ACL_OUT));
 		err = fdb_remove_port(s, id);
+		if (!err && with_flows)
+			err = flow_forget(s, &of_port);
 		bpf_map_delete_elem(s->maps[MAP_PORT_DROPS], &id);
 		bpf_map_delete_elem(s->maps[MAP_STATS_BASE], &id);
 		bpf_map_delete_elem(s->maps[MAP_PORT_INFO], &id);
 	}
 	state_end(s);
 	return err;
+}
+
+int port_remove(struct state *s, __u32 id, struct port_info *info)
+{
+	return remove_port(s, id, info, true);
 }
 
 /* ---- repair ---- */
@@ -1021,6 +1032,8 @@ static int remove_of_network(struct state *s, const struct fdb_key *key, const s
 
 int network_remove(struct state *s, __u32 id, struct network_info *info)
 {
+	struct flow_filter of_network = {.rest = FLOW_REST(0, id, 0),
+					 .rest_mask = FLOW_REST_NETWORK};
 	struct port_list l;
 	int err;
 
@@ -1030,9 +1043,10 @@ int network_remove(struct state *s, __u32 id, struct network_info *info)
 	if (!err) {
 		for (__u32 i = 0; !err && i < l.n; i++)
 			if (l.at[i].info.network == id)
-				err = port_remove(s, l.at[i].id, &l.at[i].info);
+				err = remove_port(s, l.at[i].id, &l.at[i].info, false);
 		port_list_free(&l);
 	}
+	err = err ?: flow_forget(s, &of_network);
 	if (!err && (s->networks[id].learned || s->networks[id].fixed))
 		err = fdb_foreach(s, remove_of_network, &id);
 	if (!err) {

@@ -36,7 +36,8 @@ const char *const state_map_names[MAP_COUNT] = {
 	STATE_MAPS(X)
 #undef X
 };
-const char *const state_prog_pins[PROG_COUNT] = {"prog_xdp", "prog_tc_ingress", "prog_tc_egress"};
+const char *const state_prog_pins[PROG_COUNT] = {"prog_xdp", "prog_tc_ingress", "prog_tc_egress",
+						 "prog_flow_flush"};
 
 /* There is one: the namespace is entered once per process. */
 static struct state the_state = {.lock = -1};

@@ -61,6 +61,7 @@ enum state_prog {
 	PROG_XDP,
 	PROG_TC_INGRESS,
 	PROG_TC_EGRESS,
+	PROG_FLOW_FLUSH,
 	PROG_COUNT,
 };
 

@@ -9,7 +9,11 @@
 #include <stdbool.h>
 #include "flow.h"
 
-/* Addresses are as in struct flow_key; masked bits of a mask that is 0 fit all. */
+/* The fields of flow_key.rest. */
+#define FLOW_REST_PROTO	  0xff000000
+#define FLOW_REST_NETWORK 0x00fff000
+
+/* Addresses are as in struct flow_key; a mask of 0 lets all through. */
 struct flow_filter {
 	__u64 src[2]; /* of the end that opened the flow */
 	__u64 src_mask[2];
@@ -34,12 +38,6 @@ _Static_assert(sizeof(struct flow_flush) == 96, "no hidden padding");
 #define FLOW_FLUSH_AT	   16
 #define FLOW_FLUSH_BUCKETS 1024	      /* most of one run */
 #define FLOW_FLUSH_BUSY	   0x80000000 /* in what it returns: a bucket was locked, run again */
-
-/* The end that opened a flow. */
-static inline __attribute__((always_inline)) __u32 flow_opener(const struct flow *f)
-{
-	return f->flags & FLOW_SECOND ? 1 : 0;
-}
 
 static inline __attribute__((always_inline)) bool
 flow_addr_fits(const __u64 *addr, const __u64 *wanted, const __u64 *mask)

@@ -4,6 +4,10 @@
 #   load      every program passes this kernel's verifier
 #   packet    packet tables at both hooks
 #   captures  real captures, mutated
+#
+# and what system tests need, in $(B)/helpers/:
+#
+#   flow_fill  puts flows into their tables
 
 T := $(B)/tests
 TEST_HEADERS := $(wildcard tests/*.h)
@@ -12,8 +16,10 @@ LAB := lab frame tap
 # A row of a table names what matters: the rest is 0.
 TEST_CFLAGS = $(CFLAGS) $(SANITIZE) -Wno-missing-field-initializers
 
+HELPERS := $(B)/helpers
+
 .PHONY: tests
-tests: $(TEST_PROGRAMS:%=$(T)/%)
+tests: $(TEST_PROGRAMS:%=$(T)/%) $(HELPERS)/flow_fill
 
 $(T)/%.o: tests/%.c $(B)/xdp.skel.h $(B)/tc.skel.h $(HEADERS) $(TEST_HEADERS) Makefile tests/tests.mk
 	@mkdir -p $(@D)
@@ -23,7 +29,7 @@ $(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host
 	packet_offload packet_matrix packet_learning $(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
-$(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err)
+$(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err flow_row)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
 
 $(T)/load: $(T)/load.o $(T)/tap.o
@@ -31,3 +37,7 @@ $(T)/load: $(T)/load.o $(T)/tap.o
 
 $(T)/captures: $(patsubst %,$(T)/%.o,captures pcap $(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
+
+$(HELPERS)/flow_fill: $(T)/flow_fill.o $(patsubst %,$(B)/sanitized/%,$(filter-out main.o,$(OBJ)))
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -o $@ $^ $(LIBS)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * What can be tested without a kernel: words of the command line to values (loader/parse.c),
- * the writer of text and JSON (loader/out.c), messages (loader/err.c), reasons and types.
+ * the writer of text and JSON (loader/out.c), flows in words (loader/flow_row.c), messages
+ * (loader/err.c), reasons and types.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 #undef fail /* cmocka's: ours is loader/err.h's */
 #include "../loader/err.h"
+#include "../loader/flow_row.h"
 #include "../loader/out.h"
 #include "../loader/parse.h"
 #include "../maps/fdb.h"
@@ -688,6 +690,154 @@ static void strings(void **state)
 	json_object_put(o);
 }
 
+/* ---- flows ---- */
+
+/* A flow of a table's row. The first end is the one with the lower address. */
+static struct flow a_flow(__u8 proto, const char *first, const char *second, __u8 flags)
+{
+	struct flow f = {.flags = flags, .state = FLOW_ESTABLISHED, .created = 100, .port = {1, 2}};
+	const char *const ends[] = {first, second};
+	struct prefix p;
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(parse_prefix("end", ends[i], &p), 0);
+		f.key.addr[i][0] = FLOW_IPV4;
+		for (int at = 0; at < (p.family == 4 ? 4 : 16); at++) {
+			__u64 *word = &f.key.addr[i][p.family == 4 ? 1 : at / 8];
+
+			*word = (at % 8 ? *word : 0) | (__u64)p.addr[at] << (56 - at % 8 * 8);
+		}
+	}
+	f.key.port[0] = 1000;
+	f.key.port[1] = 2000;
+	f.key.rest = FLOW_REST(proto, 4096, 30);
+	f.packets[0] = 1;
+	f.packets[1] = 1ULL << 40;
+	f.bytes[0] = 5;
+	f.bytes[1] = 6;
+	return f;
+}
+
+static void flow_filters(void **state)
+{
+	/* Whether flows with these ends, opened by the first or the second one, fit. */
+	static const struct {
+		const char *src, *dst, *first, *second;
+		bool fits, fits_second;
+	} rows[] = {
+		{NULL, NULL, "10.0.0.1", "10.0.0.2", true, true},
+		{"10.0.0.1", NULL, "10.0.0.1", "10.0.0.2", true, false},
+		{NULL, "10.0.0.1", "10.0.0.1", "10.0.0.2", false, true},
+		{"10.0.0.0/31", "10.0.0.2", "10.0.0.1", "10.0.0.2", true, false},
+		{"10.0.0.0/30", "10.0.0.0/30", "10.0.0.1", "10.0.0.2", true, true},
+		{"10.0.0.0/24", NULL, "10.0.1.1", "10.0.2.1", false, false},
+		{"0.0.0.0/0", NULL, "10.0.0.1", "10.0.0.2", true, true},
+		{"128.0.0.0/1", NULL, "10.0.0.1", "200.0.0.2", false, true},
+		{"0.0.0.0/0", NULL, "fd00::1", "fd00::2", false, false},
+		{"::/0", NULL, "10.0.0.1", "10.0.0.2", false, false},
+		{"8000::/1", NULL, "10.0.0.1", "10.0.0.2", false, false},
+		{"::/0", NULL, "fd00::1", "fd00::2", true, true},
+		{"fd00::2", NULL, "fd00::1", "fd00::2", false, true},
+		{"fd00::/63", NULL, "fd00:0:0:1::1", "fd00:0:0:2::1", true, false},
+		{"fd00::/64", NULL, "fd00:0:0:1::1", "fd00::1", false, true},
+		{"fd00::/65", NULL, "fd00::1", "fd00::8000:0:0:1", true, false},
+		{"::a00:1", NULL, "10.0.0.1", "10.0.0.2", false, false},
+	};
+	struct prefix p;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct flow f = a_flow(6, rows[i].first, rows[i].second, 0);
+		struct flow_filter filter = {};
+
+		if (rows[i].src && !parse_prefix("src", rows[i].src, &p))
+			flow_filter_src(&filter, &p);
+		if (rows[i].dst && !parse_prefix("dst", rows[i].dst, &p))
+			flow_filter_dst(&filter, &p);
+		assert_int_equal(flow_fits(&f, &filter), rows[i].fits);
+		f.flags |= FLOW_SECOND;
+		assert_int_equal(flow_fits(&f, &filter), rows[i].fits_second);
+	}
+}
+
+static void flow_filters_by_place(void **state)
+{
+	struct flow f = a_flow(6, "10.0.0.1", "10.0.0.2", 0);
+
+	assert_true(flow_fits(&f, &(struct flow_filter){.port = 1}));
+	assert_true(flow_fits(&f, &(struct flow_filter){.port = 2}));
+	assert_false(flow_fits(&f, &(struct flow_filter){.port = 3}));
+	for (__u32 network = 1; network <= 4096; network += 4095)
+		for (__u32 proto = 6; proto <= 7; proto++) {
+			struct flow_filter filter = {
+				.rest = FLOW_REST(proto, network, 0),
+				.rest_mask = FLOW_REST_PROTO | FLOW_REST_NETWORK,
+			};
+
+			assert_int_equal(flow_fits(&f, &filter), network == 4096 && proto == 6);
+		}
+}
+
+/* A flow as `flow show` has it, without what all rows of the table have. */
+static void assert_flow(const struct flow *f, const char *wanted)
+{
+	char networks[NETWORK_MAX + 1][NETWORK_NAME_LEN] = {[4096] = "last"};
+	char ports[PORT_MAX + 1][PORT_NAME_LEN] = {[1] = "one", [2] = "two"};
+	struct names names = {networks, ports};
+	struct json_object *o = flow_row(f, 160, 7, &names);
+	static const char *const same[] = {"network", "nat_addr", "nat_port", "packets",
+					   "bytes",   "age",	  "expires",  "vlan"};
+
+	assert_string_equal(json_object_get_string(json_object_object_get(o, "network")), "last");
+	assert_int_equal(json_object_get_int64(json_object_object_get(o, "packets")),
+			 (1ULL << 40) + 1);
+	assert_int_equal(json_object_get_int(json_object_object_get(o, "bytes")), 11);
+	assert_int_equal(json_object_get_int(json_object_object_get(o, "age")), 60);
+	assert_int_equal(json_object_get_int(json_object_object_get(o, "expires")), 7);
+	assert_int_equal(json_object_get_int(json_object_object_get(o, "vlan")), 30);
+	for (size_t i = 0; i < COUNT(same); i++) {
+		assert_true(json_object_object_get_ex(o, same[i], NULL));
+		json_object_object_del(o, same[i]);
+	}
+	assert_string_equal(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), wanted);
+	json_object_put(o);
+}
+
+static void flow_rows(void **state)
+{
+	static const char *const states[] = {
+		[FLOW_SYN_SENT] = "syn_sent", [FLOW_SYN_RECV] = "syn_recv",
+		[FLOW_NEW] = "new",	      [FLOW_ESTABLISHED] = "established",
+		[FLOW_FIN_WAIT] = "fin_wait", [FLOW_CLOSED] = "closed",
+	};
+	char wanted[256];
+	struct flow f;
+
+	f = a_flow(6, "10.0.0.1", "192.0.2.255", 0);
+	assert_flow(&f, "{\"dev\":\"one\",\"proto\":\"tcp\",\"src\":\"10.0.0.1\",\"sport\":1000,"
+			"\"dst\":\"192.0.2.255\",\"dport\":2000,\"state\":\"established\"}");
+	f = a_flow(17, "10.0.0.1", "10.0.0.2", FLOW_SECOND);
+	assert_flow(&f, "{\"dev\":\"two\",\"proto\":\"udp\",\"src\":\"10.0.0.2\",\"sport\":2000,"
+			"\"dst\":\"10.0.0.1\",\"dport\":1000,\"state\":\"established\"}");
+	f = a_flow(132, "fd00::1", "fd00:1::2", FLOW_DENIED);
+	assert_flow(&f, "{\"dev\":\"one\",\"proto\":\"sctp\",\"src\":\"fd00::1\",\"sport\":1000,"
+			"\"dst\":\"fd00:1::2\",\"dport\":2000,\"state\":\"denied\"}");
+	f = a_flow(58, "fd00::1", "fd00:1::2", FLOW_SECOND);
+	assert_flow(&f, "{\"dev\":\"two\",\"proto\":\"icmp6\",\"src\":\"fd00:1::2\",\"sport\":1000,"
+			"\"dst\":\"fd00::1\",\"dport\":null,\"state\":\"established\"}");
+	f = a_flow(47, "10.0.0.1", "10.0.0.2", 0);
+	f.port[0] = 9; /* gone */
+	assert_flow(&f, "{\"dev\":null,\"proto\":\"47\",\"src\":\"10.0.0.1\",\"sport\":null,"
+			"\"dst\":\"10.0.0.2\",\"dport\":null,\"state\":\"established\"}");
+	for (__u8 i = FLOW_SYN_SENT; i <= FLOW_CLOSED; i++) {
+		f.state = i;
+		snprintf(wanted, sizeof(wanted),
+			 "{\"dev\":null,\"proto\":\"47\",\"src\":\"10.0.0.1\",\"sport\":null,"
+			 "\"dst\":\"10.0.0.2\",\"dport\":null,\"state\":\"%s\"}",
+			 states[i]);
+		assert_flow(&f, wanted);
+	}
+}
+
 /* ---- what both sides share ---- */
 
 static void reasons(void **state)
@@ -753,6 +903,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(a_batch_is_one_document, plain),
 		cmocka_unit_test_setup(rows_are_streamed, plain),
 		cmocka_unit_test_setup(strings, plain),
+		cmocka_unit_test(flow_filters),
+		cmocka_unit_test(flow_filters_by_place),
+		cmocka_unit_test(flow_rows),
 		cmocka_unit_test(reasons),
 		cmocka_unit_test(policy_fields),
 	};

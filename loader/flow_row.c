@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Flows in words. */
+#include <arpa/inet.h>
+#include <endian.h>
+#include <string.h>
+#include "flow_row.h"
+#include "out.h"
+
+/* ---- filters ---- */
+
+static __u64 upper_bits(unsigned int n)
+{
+	return n ? ~0ULL << (64 - n) : 0;
+}
+
+static void filter_addr(__u64 *addr, __u64 *mask, const struct prefix *p)
+{
+	__be64 octets[2];
+	__be32 ipv4;
+
+	if (p->family == 4) {
+		memcpy(&ipv4, p->addr, sizeof(ipv4));
+		addr[0] = FLOW_IPV4;
+		mask[0] = ~0ULL;
+		addr[1] = (__u64)ntohl(ipv4) << 32;
+		mask[1] = upper_bits(p->len);
+		return;
+	}
+	memcpy(octets, p->addr, sizeof(octets));
+	addr[0] = be64toh(octets[0]);
+	addr[1] = be64toh(octets[1]);
+	mask[0] = upper_bits(p->len < 64 ? p->len : 64);
+	mask[1] = upper_bits(p->len > 64 ? p->len - 64 : 0);
+}
+
+void flow_filter_src(struct flow_filter *f, const struct prefix *p)
+{
+	f->family = p->family;
+	filter_addr(f->src, f->src_mask, p);
+}
+
+void flow_filter_dst(struct flow_filter *f, const struct prefix *p)
+{
+	f->family = p->family;
+	filter_addr(f->dst, f->dst_mask, p);
+}
+
+/* ---- rows ---- */
+
+static struct json_object *addr_json(const __u64 addr[2])
+{
+	__be64 octets[2] = {htobe64(addr[0]), htobe64(addr[1])};
+	char text[INET6_ADDRSTRLEN];
+
+	if (addr[0] == FLOW_IPV4)
+		inet_ntop(AF_INET, &octets[1], text, sizeof(text));
+	else
+		inet_ntop(AF_INET6, octets, text, sizeof(text));
+	return json_object_new_string(text);
+}
+
+/* Ports where the protocol has them; of an ICMP echo, its identifier as the opening end's. */
+static struct json_object *port_json(const struct flow *f, bool opener)
+{
+	bool second = f->flags & FLOW_SECOND;
+
+	switch (f->key.rest >> 24) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+		return json_object_new_int(f->key.port[opener == second]);
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return opener ? json_object_new_int(f->key.port[0]) : NULL;
+	default:
+		return NULL;
+	}
+}
+
+static const char *state_name(const struct flow *f)
+{
+	static const char *const names[] = {
+		[FLOW_NONE] = "new",
+		[FLOW_SYN_SENT] = "syn_sent",
+		[FLOW_SYN_RECV] = "syn_recv",
+		[FLOW_NEW] = "new",
+		[FLOW_ESTABLISHED] = "established",
+		[FLOW_FIN_WAIT] = "fin_wait",
+		[FLOW_CLOSED] = "closed",
+	};
+
+	if (f->flags & FLOW_DENIED)
+		return "denied";
+	return f->state < sizeof(names) / sizeof(*names) ? names[f->state] : "new";
+}
+
+struct json_object *flow_row(const struct flow *f, __u32 now, __u32 left, const struct names *names)
+{
+	__u32 network = (f->key.rest >> 12 & 0xfff) + 1, src = f->flags & FLOW_SECOND ? 1 : 0;
+	struct json_object *o = json_object_new_object();
+	__u16 dev = f->port[src];
+	char proto[PROTO_TEXT];
+
+	json_object_object_add(o, "network", out_string(names->networks[network]));
+	json_object_object_add(o, "dev", dev <= PORT_MAX ? out_string(names->ports[dev]) : NULL);
+	json_object_object_add(o, "proto",
+			       json_object_new_string(proto_text(f->key.rest >> 24, proto)));
+	json_object_object_add(o, "src", addr_json(f->key.addr[src]));
+	json_object_object_add(o, "sport", port_json(f, true));
+	json_object_object_add(o, "dst", addr_json(f->key.addr[!src]));
+	json_object_object_add(o, "dport", port_json(f, false));
+	json_object_object_add(o, "nat_addr", NULL);
+	json_object_object_add(o, "nat_port", NULL);
+	json_object_object_add(o, "state", json_object_new_string(state_name(f)));
+	json_object_object_add(o, "packets", json_object_new_uint64(f->packets[0] + f->packets[1]));
+	json_object_object_add(o, "bytes", json_object_new_uint64(f->bytes[0] + f->bytes[1]));
+	json_object_object_add(o, "age",
+			       json_object_new_int64(now > f->created ? now - f->created : 0));
+	json_object_object_add(o, "expires", json_object_new_int64(left));
+	json_object_object_add(o, "vlan", json_object_new_int(f->key.rest & 0xfff));
+	return o;
+}
