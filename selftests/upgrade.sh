@@ -150,6 +150,7 @@ gro v3
 must x fdb add 06:00:00:00:00:01 dev v2
 must pings v1 10.0.0.2
 must pings v3 10.0.0.200
+must ns host "$HERE/../build/helpers/flow_fill" fill lan v1 v2 1000 100 0
 
 before=$(state "$XDPCTL")
 old=$(programs)
@@ -175,6 +176,7 @@ done
 arrived "ten take-overs"
 equal "settings and static addresses are kept" "$(state "$NEWER")" "$before"
 equal "learned ones, too" "$(newer -j fdb show dev nic0 | jq -r '.[] | select(.state == "dynamic").mac')" "$(mac 200)"
+equal "connections, too" "$(newer -j flow count | jq -c '[.count, .half_open]')" "[1100,100]"
 equal "the maps are the same" "$(map_ids)" "$maps"
 eventually "no program of the first build is left" 10 none_of "$old_all"
 equal "status: whose programs, now" "$(newer -j status | jq -r .programs)" "9.9.9"
