@@ -84,11 +84,13 @@ static void judge_owner(struct state *s, __u32 list)
 
 	if (!is_network_list(list)) {
 		judge_port(s, owner);
+		network_awareness(s, s->ports[owner].policy.network);
 		return;
 	}
 	for (__u32 at = s->networks[owner].members; at; at = s->ports[at].next)
 		if (!s->ports[at].policy.uplink)
 			judge_port(s, at);
+	network_awareness(s, owner);
 }
 
 /* ---- reading ---- */

@@ -275,11 +275,7 @@ static void member_remove(struct state *s, __u32 network, __u32 id)
 		PUT(*link, s->ports[id].next);
 }
 
-/*
- * What follows for a network from the settings of all its ports: whether link-local frames stop
- * here (802.1Q, 8.6.3; some port knows VLANs), and whether connections are tracked.
- */
-static void network_awareness(struct state *s, __u32 network)
+void network_awareness(struct state *s, __u32 network)
 {
 	__u32 aware = 0, tracked = 0;
 

@@ -75,4 +75,10 @@ int network_create(struct state *s, struct network_info *info, __u32 *id);
 int network_apply(struct state *s, __u32 id, const struct network_info *info);
 int network_remove(struct state *s, __u32 id, struct network_info *info);
 
+/*
+ * Derives what follows for a network from all its ports' policies: whether link-local frames stop
+ * here (802.1Q, 8.6.3; some port knows VLANs), and whether connections are tracked.
+ */
+void network_awareness(struct state *s, __u32 network);
+
 #endif
