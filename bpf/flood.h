@@ -32,7 +32,8 @@ struct flood {
 	__u16 kind;   /* enum flood_kind */
 	__u8 inner_tag;
 	__u8 from_host;
-	__u32 mark; /* the frame's own */
+	__u32 mark;   /* the frame's own */
+	__u32 judged; /* copies have to be asked for */
 };
 
 /* For the loop: the pieces that its body works on. */
@@ -114,6 +115,7 @@ static __always_inline enum reason flood_copy(struct __sk_buff *skb, struct floo
 	why = port_separation(f->from, policy)
 		      ?: vlan_egress(id, policy, f->vid, f->inside, f->inner_tag, &tag)
 		      ?: tc_fits(skb, to, f->size)
+		      ?: (f->judged ? judge_copy(f->from_host, id) : REASON_NONE)
 		      ?: flood_send(skb, f, tag, READ_ONCE(to->ifindex),
 				    policy.uplink ? MARK_SWITCHED : f->mark, 0);
 	if (why == REASON_NONE)
@@ -122,6 +124,14 @@ static __always_inline enum reason flood_copy(struct __sk_buff *skb, struct floo
 		 why == DROP_NO_MEMORY)
 		stats_reason(id, why);
 	return why;
+}
+
+/* Whether a copy was withheld because of who sends it to whom: that counts, once a frame. */
+static __always_inline bool flood_withheld(enum reason why)
+{
+	return why == DROP_ISOLATED || why == DROP_GROUP || why == DROP_ACL_DENY ||
+	       why == DROP_ACL_REJECT || why == DROP_POLICY_DENY || why == DROP_BAD_HEADER ||
+	       why == DROP_FRAG_FIRST || why == DROP_FRAG_OVERLAP || why == DROP_FRAG_TINY;
 }
 
 static long flood_port(__u32 i, struct flood_step *step)
@@ -140,7 +150,7 @@ static long flood_port(__u32 i, struct flood_step *step)
 	    (id == f->in_id && (f->from_host || !policy.hairpin)))
 		return 0;
 	why = flood_copy(step->skb, f, id, to, policy);
-	if (why && f->why != DROP_ISOLATED && f->why != DROP_GROUP)
+	if (why && !flood_withheld(f->why))
 		f->why = why;
 	return 0;
 }
@@ -172,8 +182,11 @@ __noinline int flood_all(struct __sk_buff *skb, struct flood *f)
 	return 0;
 }
 
-/* Floods pkt. Returns the number of copies, and in *why what kept a port from its own. */
-static __always_inline __u32 flood(struct pkt *p, enum reason *why)
+/*
+ * Floods pkt. Returns the number of copies, and in *why what kept a port from its own. judged:
+ * ports have to be asked for whether they take a copy.
+ */
+static __always_inline __u32 flood(struct pkt *p, bool judged, enum reason *why)
 {
 	struct flood f = {
 		.from = p->in_policy,
@@ -191,6 +204,7 @@ static __always_inline __u32 flood(struct pkt *p, enum reason *why)
 		.inner_tag = p->inner_tag,
 		.from_host = p->from_host,
 		.mark = p->ctx->mark,
+		.judged = judged,
 	};
 
 	flood_all(p->ctx, &f);

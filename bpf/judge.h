@@ -561,6 +561,122 @@ __noinline int judge_packet(hook_ctx *ctx, __u32 place)
 	return why;
 }
 
+/* ---- flooding ---- */
+
+/* What a flooded packet of a connection that was found is to it. */
+static __always_inline int judge_flooded_known(struct l3 *l, __u32 place, struct flow_at *at,
+					       bool opening)
+{
+	struct flow *f = at->flow;
+	__u32 side = l->side & 1, other = f->port[!side];
+	bool tcp = l->proto == IPPROTO_TCP;
+	int why = REASON_NONE;
+
+	if (f->port[side] != l->in_id || f->generation[side] != l->in_judged ||
+	    f->flags & FLOW_DENIED) {
+		why = judge_lists(place, ACL_ESTABLISHED, true);
+		if (why)
+			why = judge_lists(place, ACL_NEW, false);
+		if (why)
+			return why;
+	} else if (f->generation[!side] == judge_generation(other)) {
+		l->known = other;
+	}
+	l->state = ACL_ESTABLISHED;
+	if (tcp && !judge_tcp_fits(l, f)) {
+		l->known = 0;
+		l->state = ACL_INVALID;
+		return REASON_NONE;
+	}
+	flow_touch(at->bucket, f, at->way, l, flow_now());
+	if (opening && judge_answers(l, f)) {
+		if (tcp)
+			tcp_note(l, f);
+		return judge_promote(place);
+	}
+	if (tcp)
+		judge_tcp(l, f);
+	return REASON_NONE;
+}
+
+static __always_inline int judge_flooded_flow(struct l3 *l, __u32 place)
+{
+	__u32 now = flow_now();
+	struct flow_at at;
+	__u64 hash;
+
+	flow_key_make(l);
+	hash = flow_hash(&l->flow);
+	flow_look(&at, flow_established(), FLOW_BUCKETS, l, hash, now);
+	if (at.flow)
+		return judge_flooded_known(l, place, &at, false);
+	flow_look(&at, flow_opening(), FLOW_OPENING_BUCKETS, l, hash, now);
+	if (at.flow)
+		return judge_flooded_known(l, place, &at, true);
+	l->opens = judge_opens(l);
+	l->state = l->opens ? ACL_NEW : ACL_INVALID;
+	return judge_lists(place, l->state, false);
+}
+
+/*
+ * The sender's side of a flooded packet in l3_scratch[place]; leaves there what its copies are
+ * judged by. Returns REASON_NONE or why nobody gets it.
+ */
+__noinline int judge_flooded(__u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u32 in_id;
+	struct port *in;
+	bool asked;
+
+	if (!l)
+		return DROP_NO_MEMORY;
+	l->known = 0;
+	l->copy_why = REASON_NONE;
+	l->opens = false;
+	l->state = ACL_NEW;
+	in_id = l->in_id;
+	in = bpf_map_lookup_elem(&ports, &in_id);
+	asked = in && port_policy(in).track;
+	if (l->flags & L3_BAD)
+		l->copy_why = DROP_BAD_HEADER;
+	else if (l->flags & L3_FRAG_LATER && !(l->flags & L3_GROUP))
+		l->copy_why = frag_fate(place);
+	else if (l->flags & L3_FRAG && !(l->flags & L3_HAS_L4) &&
+		 l3_has_transport(l->family, l->proto))
+		l->copy_why = DROP_FRAG_TINY;
+	else if (flow_tracks(l))
+		return judge_flooded_flow(l, place);
+	else
+		return judge_lists(place, ACL_NEW, false);
+	return asked ? l->copy_why : REASON_NONE;
+}
+
+/* The receiver's side of a copy for port `id`. Returns REASON_NONE or why it gets none. */
+__noinline int judge_copy(__u32 place, __u32 id)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct port *port = bpf_map_lookup_elem(&ports, &id);
+	int action;
+
+	if (!l || !port || !port_policy(port).track || l->known == id)
+		return REASON_NONE;
+	if (l->copy_why)
+		return l->copy_why;
+	l->key.misc = (l->key.misc & ~ACL_MISC_STATE_MASK) | ACL_MISC_STATE(l->state);
+	l->out_id = id; /* for the log */
+	action = judge_side(place, id, ACL_IN);
+	judge_commit(l, place, ACL_IN);
+	l->out_id = 0;
+	if (action < ACL_DENY)
+		return REASON_NONE;
+	if (action == ACL_REJECT) /* which nobody answers */
+		return DROP_ACL_REJECT;
+	return l->result[ACL_IN] ? DROP_ACL_DENY : DROP_POLICY_DENY;
+}
+
+/* ---- for the hooks ---- */
+
 static __always_inline bool judge_wanted(const struct pkt *p)
 {
 	return p->in_policy.track || p->out_policy.track;
@@ -603,6 +719,37 @@ static __always_inline enum verdict judge(struct pkt *p, bool to_host)
 	if (why == JUDGE_UPPER)
 		return UPPER;
 	return why ? drop(p, why) : CONTINUE;
+}
+
+/* The sender's side of a packet that is to be flooded; *judged: copies have to be asked for. */
+static __always_inline enum verdict judge_all(struct pkt *p, bool *judged)
+{
+	enum verdict v;
+	int why;
+
+	*judged = p->in_policy.track || p->net->tracked;
+	if (!*judged)
+		return CONTINUE;
+	v = judge_set_up(p, 0, false);
+	if (v)
+		return v;
+	if (p->dst & 1)
+		p->l3->flags |= L3_GROUP;
+	why = judge_flooded(p->from_host);
+	return why ? drop(p, why) : CONTINUE;
+}
+
+/* After the copies: somebody got the packet, or not. */
+static __always_inline void judge_sent(struct pkt *p, bool sent)
+{
+	int why = sent ? REASON_NONE : DROP_NO_DESTINATION;
+
+	if (p->l3->opens && sent)
+		why = judge_open(p->from_host);
+	if (why && sent)
+		stats_reason(p->in_id, why);
+	if ((p->l3->flags & (L3_FRAG | L3_FRAG_LATER | L3_BAD)) == L3_FRAG)
+		frag_note(p->from_host, why);
 }
 
 /* Whether a packet that the decision cache knows the way of may take it without a closer look. */

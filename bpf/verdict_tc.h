@@ -8,6 +8,7 @@
 #define BPF_VERDICT_TC_H
 
 #include "flood.h"
+#include "reject.h"
 
 static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
 {
@@ -61,11 +62,20 @@ static __always_inline enum verdict to_host(struct pkt *p)
 
 static __always_inline enum verdict to_all(struct pkt *p)
 {
+	enum verdict v;
 	enum reason why;
+	bool judged;
+	__u32 copies;
 
-	if (!flood(p, &why) && !p->in_policy.uplink)
+	v = judge_all(p, &judged);
+	if (v)
+		return v;
+	copies = flood(p, judged, &why);
+	if (judged)
+		judge_sent(p, copies);
+	if (!copies && !p->in_policy.uplink)
 		return drop(p, why ?: DROP_NO_DESTINATION);
-	if (why == DROP_ISOLATED || why == DROP_GROUP)
+	if (flood_withheld(why))
 		stats_reason(p->in_id, why);
 	return TO_ALL;
 }
@@ -105,6 +115,8 @@ static __always_inline int verdict_tc(struct pkt *p, enum verdict v)
 	if (v == DROP) {
 		if (!p->from_host || p->out)
 			stats_reason(p->in_id, p->reason);
+		if (p->reason == DROP_ACL_REJECT && p->out)
+			return reject(p);
 		return uplink && !(p->from_host && p->out) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 	}
 	/* TCX has no TC_ACT_STOLEN: the frame, sent as copies, ends here. */
