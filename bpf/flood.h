@@ -131,7 +131,8 @@ static __always_inline bool flood_withheld(enum reason why)
 {
 	return why == DROP_ISOLATED || why == DROP_GROUP || why == DROP_ACL_DENY ||
 	       why == DROP_ACL_REJECT || why == DROP_POLICY_DENY || why == DROP_BAD_HEADER ||
-	       why == DROP_FRAG_FIRST || why == DROP_FRAG_OVERLAP || why == DROP_FRAG_TINY;
+	       why == DROP_FRAG_FIRST || why == DROP_FRAG_DENIED || why == DROP_FRAG_OVERLAP ||
+	       why == DROP_FRAG_TINY;
 }
 
 static long flood_port(__u32 i, struct flood_step *step)

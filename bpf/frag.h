@@ -36,7 +36,7 @@ __noinline int frag_note(__u32 place, __u32 why)
 	return 0;
 }
 
-/* What becomes of a later fragment. */
+/* What becomes of a later fragment. One whose first was not seen: DROP_FRAG_FIRST. */
 __noinline int frag_fate(__u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
@@ -51,7 +51,7 @@ __noinline int frag_fate(__u32 place)
 		return DROP_FRAG_FIRST;
 	if (l->frag_offset < frag->length)
 		return DROP_FRAG_OVERLAP;
-	return frag->denied ? DROP_FRAG_FIRST : REASON_NONE;
+	return frag->denied ? DROP_FRAG_DENIED : REASON_NONE;
 }
 
 #endif

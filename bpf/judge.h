@@ -545,8 +545,10 @@ __noinline int judge_packet(hook_ctx *ctx, __u32 place)
 		return DROP_NO_MEMORY;
 	if (l->flags & L3_BAD)
 		return DROP_BAD_HEADER;
-	if (l->flags & L3_FRAG_LATER)
-		return frag_fate(place);
+	if (l->flags & L3_FRAG_LATER) {
+		why = frag_fate(place);
+		return why == DROP_FRAG_FIRST && !HOOK_ANSWERS ? JUDGE_UPPER : why;
+	}
 	if (l->flags & L3_FRAG && !(l->flags & L3_HAS_L4) && l3_has_transport(l->family, l->proto))
 		return DROP_FRAG_TINY;
 	if (flow_tracks(l))

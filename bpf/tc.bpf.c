@@ -16,6 +16,10 @@ static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 		skb->mark = 0;
 		return TC_ACT_UNSPEC;
 	}
+	if (skb->mark == MARK_HELD) {
+		skb->mark = 0;
+		frag_again(skb->ifindex, skb->len + (skb->vlan_present ? VLAN_HLEN : 0));
+	}
 	parsed = parse(&p);
 	c = parsed ? NULL : cache_lookup(&p);
 	if (c && !judge_cached(&p, c))

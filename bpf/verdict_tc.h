@@ -8,6 +8,7 @@
 #define BPF_VERDICT_TC_H
 
 #include "flood.h"
+#include "frag_hold.h"
 #include "reject.h"
 
 static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
@@ -28,6 +29,8 @@ static __always_inline enum verdict to_port(struct pkt *p)
 	if (why)
 		return drop(p, why);
 	v = judge(p, false);
+	if (frag_order(p, v))
+		return drop(p, DROP_NO_MEMORY);
 	if (v)
 		return v;
 	if (tag == p->tag)
@@ -52,6 +55,8 @@ static __always_inline enum verdict to_host(struct pkt *p)
 		return drop(p, DROP_NO_DESTINATION);
 	p->out_policy = port_policy(p->out);
 	v = egress_policy(p, &tag) ?: judge(p, true);
+	if (frag_order(p, v))
+		return drop(p, DROP_NO_MEMORY);
 	if (v)
 		return v;
 	if (tc_retag(p->ctx, &has, tag))

@@ -29,4 +29,26 @@ struct frag {
 };
 _Static_assert(sizeof(struct frag) == 12, "no hidden padding");
 
+/* Fragments that came before the first one wait for it (TC only). */
+#define FRAG_HELD_MAX  1024
+#define FRAG_HELD_WAYS 8    /* of one datagram */
+#define FRAG_HELD_SIZE 2032 /* octets of a frame */
+#define FRAG_HELD_SECS 2
+
+struct frag_held_key {
+	struct frag_key datagram;
+	__u32 way; /* 0..FRAG_HELD_WAYS - 1 */
+	__u32 pad;
+};
+
+struct frag_held {
+	__u32 since; /* s, CLOCK_MONOTONIC */
+	__u32 length;
+	__u32 offset; /* of the network header */
+	__u16 port;   /* id of the port that it came from */
+	__u16 pad;
+	__u8 frame[FRAG_HELD_SIZE];
+};
+_Static_assert(sizeof(struct frag_held) == 2048, "no hidden padding");
+
 #endif

@@ -36,7 +36,8 @@
 	X(POLICY_DENY, "policy_deny", "no rule matches, and the port's policy is deny")            \
 	X(CONN_MAX, "conn_max", "the port owns as many connections as it may (`conn-max`)")        \
 	X(FLOW_FULL, "flow_full", "the table of connections has no room")                          \
-	X(FRAG_FIRST, "frag_first", "fragment whose first one was not seen, or was dropped")       \
+	X(FRAG_FIRST, "frag_first", "fragment whose first one has not come")                       \
+	X(FRAG_DENIED, "frag_denied", "fragment whose first one was dropped")                      \
 	X(FRAG_TINY, "frag_tiny", "first fragment without the whole transport header (RFC 1858)")  \
 	X(FRAG_OVERLAP, "frag_overlap", "fragment that overlaps the transport header (RFC 1858)")  \
 	X(SAME_PORT, "same_port", "destination is behind the port it came from (see `hairpin`)")   \
