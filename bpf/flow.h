@@ -178,6 +178,19 @@ static __always_inline void flow_look(struct flow_at *at, void *table, __u32 buc
 	at->flow = &b->flow[at->way];
 }
 
+/* The flow with l3.flow as its key, in either table. Returns 1 if it is an opening one. */
+static __always_inline bool flow_find(struct flow_at *at, struct l3 *l)
+{
+	__u64 hash = flow_hash(&l->flow);
+	__u32 now = flow_now();
+
+	flow_look(at, flow_established(), FLOW_BUCKETS, l, hash, now);
+	if (at->flow)
+		return false;
+	flow_look(at, flow_opening(), FLOW_OPENING_BUCKETS, l, hash, now);
+	return true;
+}
+
 /* ---- time ---- */
 
 static __always_inline __u32 flow_secs(__u8 proto, enum flow_state state)
@@ -312,20 +325,13 @@ __noinline __u32 flow_load(const struct flow_bucket *b, __u32 now)
 	return n;
 }
 
-/* In a full bucket: a connection that is over already, the one that ends first. */
+/* In a full bucket: a connection that is over already, or FLOW_WAYS. */
 __noinline __u32 flow_closed_way(const struct flow_bucket *b)
 {
-	__u32 way = FLOW_WAYS, least = 0;
-
-	for (__u32 i = 0; b && i < FLOW_WAYS; i++) {
-		if (b->flow[i].state != FLOW_CLOSED)
-			continue;
-		if (way == FLOW_WAYS || (__s32)(b->expires[i] - least) < 0) {
-			way = i;
-			least = b->expires[i];
-		}
-	}
-	return way;
+	for (__u32 i = 0; b && i < FLOW_WAYS; i++)
+		if (b->flow[i].state == FLOW_CLOSED)
+			return i;
+	return FLOW_WAYS;
 }
 
 /* In a full bucket: one of the port with the most unanswered connections, if that is not `owner`. */

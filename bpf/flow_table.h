@@ -8,7 +8,7 @@
 
 #include "pkt.h"
 
-#define FLOW_LOCK_TRIES 256
+#define FLOW_LOCK_TRIES 64
 
 /* A bucket, or NULL: also while there are no tables. */
 static __always_inline struct flow_bucket *flow_bucket(__u32 opening, __u32 number)

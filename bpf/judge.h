@@ -416,19 +416,12 @@ static __always_inline int judge_known(struct l3 *l, __u32 place, struct flow_at
 /* A packet whose kind has connections. */
 static __always_inline int judge_flow(struct l3 *l, __u32 place)
 {
-	__u32 now = flow_now();
 	struct flow_at at;
-	__u64 hash;
+	bool opening;
 
 	flow_key_make(l);
-	hash = flow_hash(&l->flow);
-	flow_look(&at, flow_established(), FLOW_BUCKETS, l, hash, now);
-	if (at.flow)
-		return judge_known(l, place, &at, false);
-	flow_look(&at, flow_opening(), FLOW_OPENING_BUCKETS, l, hash, now);
-	if (at.flow)
-		return judge_known(l, place, &at, true);
-	return judge_new(l, place);
+	opening = flow_find(&at, l);
+	return at.flow ? judge_known(l, place, &at, opening) : judge_new(l, place);
 }
 
 /*
@@ -518,16 +511,11 @@ __noinline int judge_quoted(hook_ctx *ctx, __u32 place)
 /* Whether an ICMP error is about a connection that may go on. It changes nothing of it. */
 static __always_inline bool judge_related(hook_ctx *ctx, struct l3 *l, __u32 place)
 {
-	__u32 now = flow_now();
 	struct flow_at at;
-	__u64 hash;
 
 	if (judge_quoted(ctx, place))
 		return false;
-	hash = flow_hash(&l->flow);
-	flow_look(&at, flow_established(), FLOW_BUCKETS, l, hash, now);
-	if (!at.flow)
-		flow_look(&at, flow_opening(), FLOW_OPENING_BUCKETS, l, hash, now);
+	flow_find(&at, l);
 	if (!at.flow || at.flow->flags & FLOW_DENIED)
 		return false;
 	return at.flow->port[l->side & 1] == l->out_id || !l->out_id;
@@ -603,18 +591,13 @@ static __always_inline int judge_flooded_known(struct l3 *l, __u32 place, struct
 
 static __always_inline int judge_flooded_flow(struct l3 *l, __u32 place)
 {
-	__u32 now = flow_now();
 	struct flow_at at;
-	__u64 hash;
+	bool opening;
 
 	flow_key_make(l);
-	hash = flow_hash(&l->flow);
-	flow_look(&at, flow_established(), FLOW_BUCKETS, l, hash, now);
+	opening = flow_find(&at, l);
 	if (at.flow)
-		return judge_flooded_known(l, place, &at, false);
-	flow_look(&at, flow_opening(), FLOW_OPENING_BUCKETS, l, hash, now);
-	if (at.flow)
-		return judge_flooded_known(l, place, &at, true);
+		return judge_flooded_known(l, place, &at, opening);
 	l->opens = judge_opens(l);
 	l->state = l->opens ? ACL_NEW : ACL_INVALID;
 	return judge_lists(place, l->state, false);

@@ -16,53 +16,43 @@ static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
 	return p->in && p->net;
 }
 
-static __always_inline enum verdict to_port(struct pkt *p)
+/*
+ * To one port (v: TO_PORT), or from a VM to the host (TO_HOST): in by the uplink, with the tag
+ * that the uplink would show. Returns v or what else becomes of it.
+ */
+static __always_inline enum verdict to_one(struct pkt *p, enum verdict v)
 {
+	bool host = v == TO_HOST;
+	enum verdict judged;
 	__u32 has = p->tag, tag;
-	enum verdict v;
 	enum reason why;
 
-	v = egress_policy(p, &tag);
-	if (v)
-		return v;
-	why = tc_fits(p->ctx, p->out, p->size);
+	if (host) {
+		p->out_id = p->net->uplink;
+		p->out = bpf_map_lookup_elem(&ports, &p->out_id);
+		if (!p->out_id || !p->out)
+			return drop(p, DROP_NO_DESTINATION);
+		p->out_policy = port_policy(p->out);
+	}
+	if (egress_policy(p, &tag))
+		return DROP;
+	why = host ? REASON_NONE : tc_fits(p->ctx, p->out, p->size);
 	if (why)
 		return drop(p, why);
-	v = judge(p, false);
-	if (frag_order(p, v))
+	judged = judge(p, host);
+	if (frag_order(p, judged))
 		return drop(p, DROP_NO_MEMORY);
-	if (v)
-		return v;
-	if (tag == p->tag)
+	if (judged)
+		return judged;
+	if (!host && tag == p->tag)
 		cache_store(p);
-	else if (tc_retag(p->ctx, &has, tag))
+	if (tc_retag(p->ctx, &has, tag))
 		return drop(p, DROP_NO_MEMORY);
 	if (p->out_policy.uplink)
 		p->ctx->mark = MARK_SWITCHED;
-	stats_tx(p->out_id, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
-	return TO_PORT;
-}
-
-/* From a VM to the host: in by the uplink, with the tag that the uplink would show. */
-static __always_inline enum verdict to_host(struct pkt *p)
-{
-	__u32 has = p->tag, tag;
-	enum verdict v;
-
-	p->out_id = p->net->uplink;
-	p->out = bpf_map_lookup_elem(&ports, &p->out_id);
-	if (!p->out_id || !p->out)
-		return drop(p, DROP_NO_DESTINATION);
-	p->out_policy = port_policy(p->out);
-	v = egress_policy(p, &tag) ?: judge(p, true);
-	if (frag_order(p, v))
-		return drop(p, DROP_NO_MEMORY);
-	if (v)
-		return v;
-	if (tc_retag(p->ctx, &has, tag))
-		return drop(p, DROP_NO_MEMORY);
-	p->ctx->mark = MARK_SWITCHED;
-	return TO_HOST;
+	if (!host)
+		stats_tx(p->out_id, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
+	return v;
 }
 
 static __always_inline enum verdict to_all(struct pkt *p)
@@ -102,12 +92,12 @@ static __always_inline int verdict_tc(struct pkt *p, enum verdict v)
 
 	if (!p->in || !p->net)
 		return TC_ACT_UNSPEC;
-	if (v == TO_PORT)
-		v = to_port(p);
+	if (v == TO_HOST && uplink)
+		v = UPPER;
+	if (v == TO_PORT || v == TO_HOST)
+		v = to_one(p, v);
 	else if (v == TO_ALL)
 		v = to_all(p);
-	else if (v == TO_HOST)
-		v = uplink ? UPPER : to_host(p);
 
 	if (!p->from_host)
 		stats_rx(p->in_id, p->len);
