@@ -12,7 +12,7 @@ typedef struct __sk_buff hook_ctx;
 /* Whether a packet that is rejected can be answered here. */
 #define HOOK_ANSWERS 1
 
-static __always_inline bool hook_frame(struct __sk_buff *skb, void **data, void **end, __u32 *len)
+static __always_inline void hook_frame(struct __sk_buff *skb, void **data, void **end, __u32 *len)
 {
 	if (skb->data_end - skb->data < ETH_HLEN + VLAN_HLEN)
 		bpf_skb_pull_data(skb, skb->len < ETH_HLEN + VLAN_HLEN ? skb->len
@@ -20,7 +20,6 @@ static __always_inline bool hook_frame(struct __sk_buff *skb, void **data, void 
 	*data = (void *)(long)skb->data;
 	*end = (void *)(long)skb->data_end;
 	*len = skb->len + (skb->vlan_present ? VLAN_HLEN : 0);
-	return true;
 }
 
 static __always_inline bool hook_is_gso(struct __sk_buff *skb)

@@ -13,13 +13,11 @@ typedef struct xdp_md hook_ctx;
 /* Whether a packet that is rejected can be answered here. */
 #define HOOK_ANSWERS 0
 
-/* A frame in several buffers is TC's: not every device can be sent one from here. */
-static __always_inline bool hook_frame(struct xdp_md *ctx, void **data, void **end, __u32 *len)
+static __always_inline void hook_frame(struct xdp_md *ctx, void **data, void **end, __u32 *len)
 {
 	*data = (void *)(long)ctx->data;
 	*end = (void *)(long)ctx->data_end;
 	*len = ctx->data_end - ctx->data;
-	return bpf_xdp_get_buff_len(ctx) == *len;
 }
 
 static __always_inline bool hook_is_gso(struct xdp_md *ctx)

@@ -18,8 +18,7 @@ static __always_inline enum verdict parse(struct pkt *p)
 	__u16 outer;
 	__u64 word;
 
-	if (!hook_frame(p->ctx, &data, &end, &p->len))
-		return UPPER;
+	hook_frame(p->ctx, &data, &end, &p->len);
 	eth = data;
 	if (data + sizeof(*eth) > end)
 		return drop(p, DROP_MALFORMED);

@@ -17,10 +17,16 @@ static __always_inline int switch_frame(struct xdp_md *ctx, enum xdp_kind kind)
 	return c ? verdict_xdp_cached(&p, c, kind) : verdict_xdp(&p, pipeline(&p, parsed), kind);
 }
 
+/* A frame in several buffers is TC's: not every device can be sent one from here. */
+static __always_inline bool in_pieces(struct xdp_md *ctx)
+{
+	return bpf_xdp_get_buff_len(ctx) != ctx->data_end - ctx->data;
+}
+
 SEC("xdp")
 int xdpctl_xdp(struct xdp_md *ctx)
 {
-	return switch_frame(ctx, XDP_WHOLE);
+	return in_pieces(ctx) ? XDP_PASS : switch_frame(ctx, XDP_WHOLE);
 }
 
 /*
@@ -33,41 +39,54 @@ int xdpctl_xdp(struct xdp_md *ctx)
 SEC("xdp")
 int xdpctl_xdp_ext(struct xdp_md *ctx)
 {
-	return switch_frame(ctx, XDP_EXTENSION);
+	return in_pieces(ctx) ? XDP_PASS : switch_frame(ctx, XDP_EXTENSION);
 }
 
-/* Of the kernel's own types, what tells of a tag in an skb; offsets are relocated at load. */
+/* Of the kernel's own types, what is read here; offsets and type ids are relocated at load. */
 struct xdp_buff {
+	__u32 flags;
 } __attribute__((preserve_access_index));
+enum xdp_buff_flags {
+	XDP_FLAGS_HAS_FRAGS = 1,
+};
 struct sk_buff___tag {
 	__u32 vlan_all; /* not 0: there is a tag (since 6.2) */
 } __attribute__((preserve_access_index));
+struct sk_buff_list {
+	struct sk_buff___tag *next;
+} __attribute__((preserve_access_index));
 
-extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak; /* since 6.2 */
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;	   /* since 6.2 */
+extern void *bpf_rdonly_cast(void *obj, __u32 type) __ksym __weak; /* since 6.2 */
 
 /*
  * On a veth, whose peer may leave a tag in the skb's metadata (its tx-vlan-offload): such a
  * frame looks untagged here. The driver hands its programs an xdp_buff that the skb's address
- * follows (drivers/net/veth.c, struct veth_xdp_buff); NULL for a frame that is no skb.
- * bpf_xdp_metadata_rx_vlan_tag() would tell as well, but only a program bound to its device may
- * call it, and on 6.18 those crash the kernel when their device's namespace goes away.
+ * follows (drivers/net/veth.c, struct veth_xdp_buff), NULL for a frame that is no skb; veth may
+ * be a module, so its type is not named: that of a queue of skbs begins with an address of one,
+ * too. The kernel guards what a cast pointer reads. bpf_xdp_metadata_rx_vlan_tag() would tell
+ * as well, but only a program bound to its device may call it, and on 6.18 those crash the
+ * kernel when their device's namespace goes away.
+ *
+ * There are no helpers in it (nor in the look for more buffers): where returns are mitigated,
+ * a call takes longer than all the rest.
  */
-static __always_inline bool veth_has_tag(struct xdp_md *ctx)
+static __always_inline bool veth_leaves(struct xdp_md *ctx)
 {
-	void *buff = bpf_cast_to_kern_ctx(ctx);
-	struct sk_buff___tag *skb = NULL;
-	__u32 tag = 0;
+	struct xdp_buff *buff = bpf_cast_to_kern_ctx(ctx);
+	struct sk_buff_list *behind;
 
-	bpf_probe_read_kernel(&skb, sizeof(skb), buff + bpf_core_type_size(struct xdp_buff));
-	if (skb)
-		bpf_core_read(&tag, sizeof(tag), &skb->vlan_all);
-	return tag;
+	if (buff->flags & bpf_core_enum_value(enum xdp_buff_flags, XDP_FLAGS_HAS_FRAGS))
+		return true;
+	behind = bpf_rdonly_cast((void *)buff + bpf_core_type_size(struct xdp_buff),
+				 bpf_core_type_id_kernel(struct sk_buff_list));
+	return behind->next && behind->next->vlan_all;
 }
 
 SEC("xdp")
 int xdpctl_xdp_veth(struct xdp_md *ctx)
 {
-	return veth_has_tag(ctx) ? XDP_PASS : switch_frame(ctx, XDP_WHOLE);
+	return veth_leaves(ctx) ? XDP_PASS : switch_frame(ctx, XDP_WHOLE);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

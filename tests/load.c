@@ -32,7 +32,7 @@ static void print_messages(void)
 		tap_fail("%s", line);
 }
 
-/* The program for veths asks for a kfunc of 6.2; xdpctl does without it before. */
+/* The program for veths asks for kfuncs of 6.2; xdpctl does without it before. */
 static bool needs_newer_kernel(const char *name)
 {
 	struct utsname kernel;
@@ -95,7 +95,7 @@ static void load_object(const char *name, const void *elf, size_t size)
 	{
 		tap_begin("%s: %s loads", name, bpf_program__name(prog));
 		if (needs_newer_kernel(bpf_program__name(prog)))
-			tap_skip("no bpf_cast_to_kern_ctx (6.2)");
+			tap_skip("no bpf_cast_to_kern_ctx, bpf_rdonly_cast (6.2)");
 		else
 			load(name, elf, size, bpf_program__name(prog));
 		tap_end();
