@@ -4,7 +4,7 @@
 
 BENCH_SRC := selftests/bench
 BENCH_OUT := build/bench
-BENCH_PROGRAMS := $(addprefix $(BENCH_OUT)/,traffic redirect testrun pingpong)
+BENCH_PROGRAMS := $(addprefix $(BENCH_OUT)/,traffic redirect testrun pingpong flood)
 BPFTOOL ?= /usr/sbin/bpftool
 BENCH_BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wshadow \
 	-I/usr/include/x86_64-linux-gnu
@@ -15,19 +15,17 @@ bench: bench-programs
 
 bench-programs: $(BENCH_PROGRAMS)
 
-.SECONDARY: $(patsubst %,$(BENCH_OUT)/%.bpf.o,traffic redirect testrun)
-
 $(BENCH_OUT):
 	mkdir -p $@
 
-$(BENCH_OUT)/%.bpf.o: $(BENCH_SRC)/%.bpf.c | $(BENCH_OUT)
+$(BENCH_OUT)/%.bpf.o: $(BENCH_SRC)/%.bpf.c $(BENCH_SRC)/kinds.h | $(BENCH_OUT)
 	$(CLANG) $(BENCH_BPF_CFLAGS) -c $< -o $@
 
 $(BENCH_OUT)/%.skel.h: $(BENCH_OUT)/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp
 	mv $@.tmp $@
 
-$(BENCH_OUT)/%: $(BENCH_SRC)/%.c $(BENCH_SRC)/util.h $(BENCH_SRC)/frame.h | $(BENCH_OUT)
+$(BENCH_OUT)/%: $(BENCH_SRC)/%.c $(addprefix $(BENCH_SRC)/,util.h frame.h kinds.h) | $(BENCH_OUT)
 	$(CC) -D_GNU_SOURCE $(CFLAGS) -I$(BENCH_OUT) $< -o $@ -lbpf
 
 $(BENCH_OUT)/traffic: $(BENCH_OUT)/traffic.skel.h

@@ -11,9 +11,13 @@
 #include <linux/ip.h>
 #include <linux/udp.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include "util.h"
 
-#define FRAME_LEN 60 /* without FCS */
+#define FRAME_LEN    60 /* without FCS */
+#define FRAME_RECORD 64 /* octets of a frame in a file of prepared ones */
 
 struct frame {
 	struct ethhdr eth;
@@ -65,6 +69,37 @@ static inline void frame_build(struct frame *f, const uint8_t *dst, const uint8_
 	f->udp.len = htons(udp_len);
 	sum = frame_sum(IPPROTO_UDP + udp_len, (uint8_t *)&f->ip + 12, 8);
 	f->udp.check = frame_fold(frame_sum(sum, &f->udp, udp_len));
+}
+
+/* The answer to it, as far as IP and UDP go: both ends swapped, checksums as they were. */
+static inline void frame_turn(struct frame *f)
+{
+	uint32_t addr = f->ip.saddr;
+	uint16_t port = f->udp.source;
+
+	f->ip.saddr = f->ip.daddr;
+	f->ip.daddr = addr;
+	f->udp.source = f->udp.dest;
+	f->udp.dest = port;
+}
+
+/* Reads a file of prepared frames, FRAME_RECORD octets each; *@count gets their number. */
+static inline uint8_t *frames_read(const char *path, uint32_t *count)
+{
+	FILE *file = fopen(path, "re");
+	uint8_t *frames;
+	long size;
+
+	check(!file || fseek(file, 0, SEEK_END), path);
+	size = ftell(file);
+	errno = EINVAL;
+	check(size <= 0 || size % FRAME_RECORD, path);
+	rewind(file);
+	frames = malloc((size_t)size);
+	check(!frames || fread(frames, (size_t)size, 1, file) != 1, path);
+	fclose(file);
+	*count = (uint32_t)(size / FRAME_RECORD);
+	return frames;
 }
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * Puts many addresses through a switch program within one test run, loaded by
- * testrun.c: a test run repeats one frame, so these programs change an address
+ * Puts many addresses or frames through a switch program within one test run,
+ * loaded by testrun.c: a test run repeats one frame, so these programs change it
  * and tail-call the program under test. Slot 1 holds a program that does
- * nothing, to find out what the rotation itself costs.
+ * nothing, to find out what the change itself costs.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -10,6 +10,9 @@
 #include <bpf/bpf_helpers.h>
 
 #define STRIDE 618033 /* visits the addresses in an order no cache likes */
+#define WORDS  15     /* of a 60-byte frame */
+#define RECORD 16     /* of a prepared one */
+#define NS     8192   /* times that are told apart */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -19,10 +22,23 @@ struct {
 } under_test SEC(".maps");
 
 const volatile __u32 slot;
-const volatile __u32 addresses;
-const volatile __u32 offset; /* of the address's last three bytes in the frame */
+const volatile __u32 addresses; /* or frames */
+const volatile __u32 offset;	/* of the address's last three bytes in the frame */
+
+struct record {
+	__u32 word[RECORD];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct record);
+} prepared SEC(".maps");
 
 __u32 position;
+__u64 last;
+__u32 took[NS]; /* frames, by the nanoseconds from one frame's start to the next one's */
 
 static __always_inline int rotate(void *data, void *end)
 {
@@ -51,6 +67,38 @@ SEC("tc")
 int rotate_tc(struct __sk_buff *skb)
 {
 	if (!rotate((void *)(long)skb->data, (void *)(long)skb->data_end))
+		bpf_tail_call(skb, &under_test, slot);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int replace(void *data, void *end)
+{
+	__u64 now = bpf_ktime_get_ns(), ns = now - last;
+	struct record *r = bpf_map_lookup_elem(&prepared, &position);
+	__u32 *word = data;
+
+	last = now;
+	took[ns < NS ? ns : NS - 1]++;
+	if (!r || (void *)(word + WORDS) > end)
+		return -1;
+	for (int i = 0; i < WORDS; i++)
+		word[i] = r->word[i];
+	position = position + 1 < addresses ? position + 1 : 0;
+	return 0;
+}
+
+SEC("xdp")
+int replace_xdp(struct xdp_md *ctx)
+{
+	if (!replace((void *)(long)ctx->data, (void *)(long)ctx->data_end))
+		bpf_tail_call(ctx, &under_test, slot);
+	return XDP_ABORTED;
+}
+
+SEC("tc")
+int replace_tc(struct __sk_buff *skb)
+{
+	if (!replace((void *)(long)skb->data, (void *)(long)skb->data_end))
 		bpf_tail_call(skb, &under_test, slot);
 	return TC_ACT_SHOT;
 }

@@ -5,20 +5,95 @@
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "kinds.h"
 
-#define WORDS  15   /* of a 60-byte frame */
-#define SLICE  1024 /* frames between two time stamps */
-#define STAMPS 16384
+#define WORDS	  15   /* of a 60-byte frame */
+#define RECORD	  16   /* of a prepared one */
+#define SLICE	  1024 /* frames between two time stamps */
+#define STAMPS	  16384
+#define STRIDE	  618041     /* visits flows in an order no cache likes; a prime */
+#define FLOW_ADDR 0x0a000000 /* 10.0.0.0: flow n has port n mod 32768 at address n / 32768 */
+#define FLOW_PORT 1024
 
 const volatile __u32 out_ifindex;
 const volatile __u32 frame[WORDS];
 const volatile __u32 slice = SLICE; /* tells the loader */
-const volatile __u32 sources;	    /* different source addresses; 0: the frame's own */
+const volatile __u32 kind;	    /* enum kind */
+const volatile __u32 first;
+const volatile __u32 count;
+const volatile __u32 ip_sum; /* of the words that are the same in all flows */
+const volatile __u32 udp_sum;
 
-__u32 next_source;
+struct record {
+	__u32 word[RECORD];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct record);
+} prepared SEC(".maps");
+
+__u32 next;
 __u64 received;
 __u64 stamp[STAMPS]; /* ns, when frame 0, SLICE, 2 * SLICE, ... arrived */
+
+/* 02:00:00 and a number, which no device here has. */
+static __always_inline void write_source(struct ethhdr *eth)
+{
+	eth->h_source[0] = 2;
+	eth->h_source[1] = 0;
+	eth->h_source[2] = 0;
+	eth->h_source[3] = next >> 16;
+	eth->h_source[4] = next >> 8;
+	eth->h_source[5] = next;
+	next = next + 1 < count ? next + 1 : 0;
+}
+
+static __always_inline __u16 fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* The varying end of a connection, and the checksums; offsets in 16-bit words. */
+static __always_inline void write_flow(__u16 *half)
+{
+	__u32 flow = first + next, addr = bpf_htonl(FLOW_ADDR | flow >> 15);
+	__u16 port = bpf_htons(FLOW_PORT + (flow & 0x7fff));
+	__u32 sum = (addr & 0xffff) + (addr >> 16);
+
+	if (kind == FRAME_FLOWS) {
+		half[13] = addr;
+		half[14] = addr >> 16;
+		half[17] = port;
+	} else {
+		half[15] = addr;
+		half[16] = addr >> 16;
+		half[18] = port;
+	}
+	half[12] = fold(ip_sum + sum);
+	half[20] = fold(udp_sum + sum + port);
+	next += STRIDE % count;
+	if (next >= count)
+		next -= count;
+}
+
+static __always_inline const volatile __u32 *template(void)
+{
+	__u32 key = next;
+	struct record *r;
+
+	if (kind != FRAME_PREPARED)
+		return frame;
+	r = bpf_map_lookup_elem(&prepared, &key);
+	next = next + 1 < count ? next + 1 : 0;
+	return r ? r->word : frame;
+}
 
 /*
  * Pages are recycled and may carry what a switch made of the frame before:
@@ -29,22 +104,17 @@ int generate(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
-	struct ethhdr *eth = data;
+	const volatile __u32 *from = template();
 	__u32 *word = data;
 
 	if ((void *)(word + WORDS) > end)
 		return XDP_ABORTED;
 	for (int i = 0; i < WORDS; i++)
-		word[i] = frame[i];
-	if (sources) { /* 02:00:00 and a number, which no device here has */
-		eth->h_source[0] = 2;
-		eth->h_source[1] = 0;
-		eth->h_source[2] = 0;
-		eth->h_source[3] = next_source >> 16;
-		eth->h_source[4] = next_source >> 8;
-		eth->h_source[5] = next_source;
-		next_source = next_source + 1 < sources ? next_source + 1 : 0;
-	}
+		word[i] = from[i];
+	if (kind == FRAME_SOURCES)
+		write_source(data);
+	else if (kind == FRAME_FLOWS || kind == FRAME_ANSWERS)
+		write_flow(data);
 	return bpf_redirect(out_ifindex, 0);
 }
 

@@ -1,10 +1,18 @@
 /*
- * traffic GEN_NS GEN_DEV SINK_NS SINK_DEV BURST {ms N | sources N}
+ * traffic GEN_NS GEN_DEV SINK_NS SINK_DEV BURST WHAT
  *
  * Sends minimum-size frames out of GEN_DEV to SINK_DEV's address, in bursts of
  * BURST, and counts them where they arrive (traffic.bpf.c), all on the core that
- * it is run on: for N milliseconds, or one frame from each of N addresses.
- * Both devices first send a broadcast, so that a switch in between knows them.
+ * it is run on. WHAT is
+ *
+ *	ms N		     one frame, again and again, for N milliseconds
+ *	sources N	     one from each of N source addresses
+ *	frames FILE N	     N frames, those of FILE in turn (rules.py makes such files)
+ *	flows FIRST COUNT N  N frames, in turn of COUNT connections from number FIRST on
+ *	answers FIRST COUNT N  the same from these connections' other ends
+ *
+ * Both devices first send a broadcast, so that a switch in between knows them, and
+ * then a datagram to each other, so that the connection of `ms` has been answered.
  * Prints JSON: frames sent and received, and ns, the median over slices of the
  * run of nanoseconds per frame received.
  *
@@ -18,10 +26,12 @@
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "frame.h"
+#include "kinds.h"
 #include "traffic.skel.h"
 #include "util.h"
 
@@ -46,19 +56,46 @@ static uint32_t device_find(const char *name, uint8_t *mac)
 	return ifindex;
 }
 
-/* Sends a broadcast from @mac out of the device. */
-static void announce(uint32_t ifindex, const uint8_t *mac)
+/* Sends one frame out of the device. */
+static void send_one(uint32_t ifindex, const struct frame *f)
 {
 	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)ifindex};
-	struct frame f;
-	int fd;
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 
-	frame_build(&f, broadcast, mac);
-	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	check(fd < 0 ||
-		      sendto(fd, &f, sizeof(f), 0, (struct sockaddr *)&to, sizeof(to)) != sizeof(f),
-	      "announce");
+	check(fd < 0 || sendto(fd, f, sizeof(*f), 0, (struct sockaddr *)&to, sizeof(to)) !=
+				sizeof(*f),
+	      "first frames");
 	close(fd);
+}
+
+/* An end of the way that is measured. */
+struct end {
+	const char *netns;
+	uint32_t ifindex;
+	uint8_t mac[ETH_ALEN];
+};
+
+/* Sends one frame from an end to an address; turned: of the second end's IP address. */
+static void send_from(const struct end *from, const uint8_t *to, bool turned)
+{
+	struct frame f;
+
+	netns_enter(from->netns);
+	frame_build(&f, to, from->mac);
+	if (turned)
+		frame_turn(&f);
+	send_one(from->ifindex, &f);
+	usleep(1000);
+}
+
+/* A broadcast from each end, then a datagram and its answer. back: the second end generates. */
+static void introduce(const struct end *gen, const struct end *sink, bool back)
+{
+	send_from(sink, broadcast, !back);
+	send_from(gen, broadcast, back);
+	send_from(gen, sink->mac, back);
+	send_from(sink, gen->mac, !back);
+	netns_enter(gen->netns);
 }
 
 /* Has the kernel generate @count frames in bursts of @burst. */
@@ -116,54 +153,151 @@ static uint32_t frames_for(const struct traffic_bpf *skel, uint32_t burst, uint6
 	return (uint32_t)((double)ms * 1e6 / ns / slice + 2) * slice;
 }
 
+/* The sum of n 16-bit words, as they lie in memory: BPF adds the varying ones. */
+static uint32_t sum_words(const void *data, size_t n)
+{
+	uint16_t word[FRAME_LEN / 2];
+	uint32_t sum = 0;
+
+	memcpy(word, data, n * 2);
+	while (n)
+		sum += word[--n];
+	return sum;
+}
+
+/* Prepares FRAME_FLOWS and FRAME_ANSWERS: the frame without what varies, and its sums. */
+static void prepare_flows(struct traffic_bpf *skel, const struct frame *from, uint32_t kind)
+{
+	uint16_t pseudo = htons(IPPROTO_UDP);
+	struct frame f = *from;
+
+	if (kind == FRAME_ANSWERS) {
+		frame_turn(&f);
+		f.ip.daddr = f.udp.dest = 0;
+	} else {
+		f.ip.saddr = f.udp.source = 0;
+	}
+	f.ip.check = f.udp.check = 0;
+	skel->rodata->ip_sum = sum_words(&f.ip, sizeof(f.ip) / 2);
+	skel->rodata->udp_sum = sum_words((uint8_t *)&f.ip + 12, (FRAME_LEN - ETH_HLEN - 12) / 2) +
+				pseudo + f.udp.len;
+	memcpy((void *)skel->rodata->frame, &f, sizeof(f));
+}
+
+/* The frames of a file, with the two ends' addresses. */
+static void fill_prepared(const struct traffic_bpf *skel, uint8_t *frames, const struct frame *f)
+{
+	for (uint32_t i = 0; i < skel->rodata->count; i++) {
+		uint8_t *record = frames + (size_t)i * FRAME_RECORD;
+		int err;
+
+		memcpy(record, &f->eth, 2 * ETH_ALEN);
+		err = bpf_map_update_elem(bpf_map__fd(skel->maps.prepared), &i, record, 0);
+		check(err, "prepared frames");
+	}
+}
+
+/* What the words after BURST ask for. */
+struct task {
+	uint32_t kind; /* enum kind of traffic.bpf.c */
+	bool ms;       /* number is a time */
+	uint32_t first;
+	uint32_t count;
+	uint32_t number;
+	uint8_t *frames;
+};
+
+static bool task_parse(struct task *t, int argc, char **argv)
+{
+	static const struct {
+		const char *word;
+		int arguments;
+		uint32_t kind;
+	} tasks[] = {{"ms", 1, FRAME_FIXED},
+		     {"sources", 1, FRAME_SOURCES},
+		     {"frames", 2, FRAME_PREPARED},
+		     {"flows", 3, FRAME_FLOWS},
+		     {"answers", 3, FRAME_ANSWERS}};
+
+	for (size_t i = 0; argc && i < sizeof(tasks) / sizeof(*tasks); i++) {
+		if (strcmp(argv[0], tasks[i].word) || argc != tasks[i].arguments + 1)
+			continue;
+		t->kind = tasks[i].kind;
+		t->ms = t->kind == FRAME_FIXED;
+		t->number = t->count = (uint32_t)strtoul(argv[argc - 1], NULL, 10);
+		if (t->kind == FRAME_PREPARED)
+			t->frames = frames_read(argv[1], &t->count);
+		if (tasks[i].arguments == 3) {
+			t->first = (uint32_t)strtoul(argv[1], NULL, 10);
+			t->count = (uint32_t)strtoul(argv[2], NULL, 10);
+		}
+		return t->count && t->number;
+	}
+	return false;
+}
+
+static struct traffic_bpf *load(const struct task *t, const struct end *gen, const struct end *sink)
+{
+	struct traffic_bpf *skel = traffic_bpf__open();
+	struct frame f;
+
+	check(!skel, "open BPF object");
+	frame_build(&f, sink->mac, gen->mac);
+	memcpy((void *)skel->rodata->frame, &f, sizeof(f));
+	skel->rodata->out_ifindex = gen->ifindex;
+	skel->rodata->kind = t->kind;
+	skel->rodata->first = t->first;
+	skel->rodata->count = t->count;
+	if (t->kind == FRAME_FLOWS || t->kind == FRAME_ANSWERS)
+		prepare_flows(skel, &f, t->kind);
+	if (t->frames)
+		bpf_map__set_max_entries(skel->maps.prepared, t->count);
+	check(traffic_bpf__load(skel), "load BPF object");
+	if (t->frames)
+		fill_prepared(skel, t->frames, &f);
+	return skel;
+}
+
 int main(int argc, char **argv)
 {
-	uint8_t gen_mac[ETH_ALEN], sink_mac[ETH_ALEN];
-	uint32_t gen, sink, burst, number;
+	struct end gen = {}, sink = {};
 	struct traffic_bpf *skel;
 	struct bpf_link *link;
-	struct frame f;
+	struct task t = {};
 	uint64_t before;
+	uint32_t burst;
 
-	if (argc != 8 || atoi(argv[5]) < 1 || atoi(argv[5]) > MAX_BURST ||
-	    (strcmp(argv[6], "ms") && strcmp(argv[6], "sources"))) {
-		fprintf(stderr, "usage: %s GEN_NS GEN_DEV SINK_NS SINK_DEV BURST {ms|sources} N\n",
+	if (argc < 7 || atoi(argv[5]) < 1 || atoi(argv[5]) > MAX_BURST ||
+	    !task_parse(&t, argc - 6, argv + 6)) {
+		fprintf(stderr,
+			"usage: %s GEN_NS GEN_DEV SINK_NS SINK_DEV BURST {ms N | sources N | "
+			"frames FILE N | {flows|answers} FIRST COUNT N}\n",
 			argv[0]);
 		return 2;
 	}
 	burst = (uint32_t)atoi(argv[5]);
-	number = (uint32_t)strtoul(argv[7], NULL, 10);
+	gen.netns = argv[1];
+	sink.netns = argv[3];
+	netns_enter(gen.netns);
+	gen.ifindex = device_find(argv[2], gen.mac);
+	netns_enter(sink.netns);
+	sink.ifindex = device_find(argv[4], sink.mac);
 
-	netns_enter(argv[1]);
-	gen = device_find(argv[2], gen_mac);
-	netns_enter(argv[3]);
-	sink = device_find(argv[4], sink_mac);
-
-	skel = traffic_bpf__open();
-	check(!skel, "open BPF object");
-	frame_build(&f, sink_mac, gen_mac);
-	memcpy((void *)skel->rodata->frame, &f, sizeof(f));
-	skel->rodata->out_ifindex = gen;
-	if (!strcmp(argv[6], "sources"))
-		skel->rodata->sources = number;
-	check(traffic_bpf__load(skel), "load BPF object");
-
-	link = bpf_program__attach_xdp(skel->progs.sink, (int)sink);
+	skel = load(&t, &gen, &sink);
+	link = bpf_program__attach_xdp(skel->progs.sink, (int)sink.ifindex);
 	check(!link, "attach the sink");
-	announce(sink, sink_mac);
-	netns_enter(argv[1]);
-	announce(gen, gen_mac);
-	usleep(1000);
+	introduce(&gen, &sink, t.kind == FRAME_ANSWERS);
 
-	if (!strcmp(argv[6], "ms"))
-		number = frames_for(skel, burst, number);
+	if (t.ms)
+		t.number = frames_for(skel, burst, t.number);
 	before = received(skel);
-	generate(skel, burst, number);
+	generate(skel, burst, t.number);
 	usleep(10000); /* whatever is still on its way */
 
-	printf("{\"sent\": %u, \"received\": %llu, \"ns\": %.2f}\n", number,
+	printf("{\"sent\": %u, \"received\": %llu, \"ns\": %.2f}\n", t.number,
 	       (unsigned long long)(received(skel) - before), time_per_frame(skel, before));
 	bpf_link__destroy(link);
 	traffic_bpf__destroy(skel);
+	free(t.frames);
 	return 0;
 }
