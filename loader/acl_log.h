@@ -3,7 +3,6 @@
 #ifndef LOADER_ACL_LOG_H
 #define LOADER_ACL_LOG_H
 
-#include <json-c/json.h>
 #include "state.h"
 
 /* Which events: all that is given must fit; 0 and -1 are any. */
@@ -12,11 +11,6 @@ struct acl_log_filter {
 	__u32 network; /* that port's network */
 	int direction; /* enum acl_direction */
 };
-
-/* An event as JSON. dev: its port's device; network: the name of the list's, NULL: a port's. */
-struct json_object *acl_event_json(const struct acl_event *e, const char *dev, const char *network);
-/* The same as a line of text, without its end; *out is the caller's to free. */
-char *acl_event_text(struct json_object *event);
 
 /*
  * Prints events until interrupted, or until the data plane is removed; those first that nobody

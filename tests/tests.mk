@@ -1,6 +1,7 @@
 # The test programs, in $(B)/tests/, with the sanitizers.
 #
 #   unit      words, tables and JSON without a kernel
+#   acl_rules rules, files of rules and events without a kernel
 #   load      every program passes this kernel's verifier
 #   packet    packet tables at both hooks
 #   captures  real captures, mutated
@@ -11,7 +12,7 @@
 
 T := $(B)/tests
 TEST_HEADERS := $(wildcard tests/*.h)
-TEST_PROGRAMS := unit load packet captures
+TEST_PROGRAMS := unit acl_rules load packet captures
 LAB := lab frame tap
 # A row of a table names what matters: the rest is 0.
 TEST_CFLAGS = $(CFLAGS) $(SANITIZE) -Wno-missing-field-initializers
@@ -30,6 +31,9 @@ $(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
 $(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err flow_row)
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
+
+$(T)/acl_rules: $(T)/acl_rules.o $(patsubst %,$(B)/sanitized/%.o,acl_parse acl_event parse out err)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
 
 $(T)/load: $(T)/load.o $(T)/tap.o
