@@ -19,8 +19,12 @@ TEST_CFLAGS = $(CFLAGS) $(SANITIZE) -Wno-missing-field-initializers
 
 HELPERS := $(B)/helpers
 
+# libFuzzer targets, run by selftests/fuzz.sh.
+FUZZ_TARGETS := acl_list
+FUZZ_CFLAGS = $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer
+
 .PHONY: tests
-tests: $(TEST_PROGRAMS:%=$(T)/%) $(HELPERS)/flow_fill
+tests: $(TEST_PROGRAMS:%=$(T)/%) $(HELPERS)/flow_fill $(FUZZ_TARGETS:%=$(B)/fuzz/%)
 
 $(T)/%.o: tests/%.c $(B)/xdp.skel.h $(B)/tc.skel.h $(HEADERS) $(TEST_HEADERS) Makefile tests/tests.mk
 	@mkdir -p $(@D)
@@ -45,3 +49,8 @@ $(T)/captures: $(patsubst %,$(T)/%.o,captures pcap $(LAB))
 $(HELPERS)/flow_fill: $(T)/flow_fill.o $(patsubst %,$(B)/sanitized/%,$(filter-out main.o,$(OBJ)))
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/fuzz/acl_list: tests/fuzz/acl_list.c $(patsubst %,loader/%.c,acl_parse parse err) $(HEADERS) \
+		Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_CFLAGS) -o $@ $(filter %.c,$^) -ljson-c
