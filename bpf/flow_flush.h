@@ -12,10 +12,12 @@ struct flow_flush_round {
 	__u32 busy; /* FLOW_FLUSH_BUSY or 0 */
 };
 
-static __always_inline bool flow_flush_fits(const struct flow_bucket *b, __u32 place,
-					    const struct flow_filter *filter)
+/* A global function: the verifier of 6.1 follows its branches once, not for each place. */
+__noinline int flow_flush_fits(const struct flow_bucket *b, __u32 place,
+			       const struct flow_filter *filter)
 {
-	return READ_ONCE(b->tag[place]) && flow_fits(&b->flow[place], filter);
+	return b && filter && place < FLOW_WAYS && READ_ONCE(b->tag[place]) &&
+	       flow_fits(&b->flow[place], filter);
 }
 
 /* Looks at one bucket. Returns how many flows were removed, with FLOW_FLUSH_BUSY or without. */
