@@ -321,77 +321,64 @@ static __always_inline __u32 fdb_node_get(__u32 port_id, __u64 now)
 	return fdb_node_alloc();
 }
 
-struct fdb_new {
-	struct fdb_key key;
-	__u32 port;
-	__u64 now;
-	__u32 flags; /* FDB_LOCAL */
-	__u32 pad;
-};
-
 /* Returns 0, -1 when there is no room. */
-static __always_inline int fdb_insert(const struct fdb_new *new, struct port *port,
-				      struct network *net)
+static __always_inline int fdb_insert(const struct fdb_key *key, const struct fdb_entry *wanted,
+				      struct port *port, struct network *net)
 {
-	struct fdb_entry e = {.used = new->now, .port = new->port, .flags = new->flags}, *there;
-	struct fdb_key key = new->key; /* 6.1: a key may not be in a caller's memory */
-	__u32 idx = fdb_node_get(new->port, new->now);
+	__u32 id = wanted->port, idx = fdb_node_get(id, wanted->used);
 	struct fdb_node *n = bpf_map_lookup_elem(&fdb_nodes, &idx);
+	struct fdb_entry e = *wanted, *there;
 
 	if (!idx || !n)
 		return -1;
-	__builtin_memcpy(n, &key, 8);
-	n->stamp = new->now / 1000000000;
+	__builtin_memcpy(n, key, 8);
+	n->stamp = e.used / 1000000000;
 	e.node = idx;
 	fdb_count(port, net, 1);
-	if (bpf_map_update_elem(&fdb, &key, &e, BPF_NOEXIST)) { /* another CPU was faster */
+	if (bpf_map_update_elem(&fdb, key, &e, BPF_NOEXIST)) { /* another CPU was faster */
 		fdb_count(port, net, -1);
 		fdb_node_free(idx);
 		return 0;
 	}
-	if (fdb_queue_push(new->port, idx)) {
-		there = bpf_map_lookup_elem(&fdb, &key);
+	if (fdb_queue_push(id, idx)) {
+		there = bpf_map_lookup_elem(&fdb, key);
 		if (there && there->node == idx)
-			fdb_forget(&key, there);
+			fdb_forget(key, there);
 		fdb_node_free(idx);
 		return -1;
 	}
-	fdb_weigh(new->port);
+	fdb_weigh(id);
 	return 0;
 }
 
-/* Learns an address that is new, or was elsewhere. */
-__noinline int fdb_learn_new(const struct fdb_new *new)
+/* Learns an address that is new, or was elsewhere. flags: FDB_LOCAL. */
+__noinline int fdb_learn_new(__u64 mac, __u32 vid, __u32 network, __u32 port_id, __u32 flags)
 {
-	struct fdb_entry *e;
+	struct fdb_entry new = {.used = bpf_ktime_get_coarse_ns(), .port = port_id, .flags = flags},
+			 *e;
 	struct network *net;
 	struct fdb_key key;
 	struct port *port;
-	__u32 port_id, network;
 	bool moved = false;
 
-	if (!new)
-		return -1;
-	key = new->key;
-	port_id = new->port;
-	network = key.network;
+	fdb_key_set(&key, network, mac, vid);
 	port = bpf_map_lookup_elem(&ports, &port_id);
 	net = bpf_map_lookup_elem(&networks, &network);
 	e = bpf_map_lookup_elem(&fdb, &key);
 	if (!port || !net || (e && e->state != FDB_DYNAMIC))
 		return 0;
 	/* Room first: a port at its limit takes no address away from another. */
-	if (fdb_port_room(port_id, port, new->now))
+	if (fdb_port_room(port_id, port, new.used))
 		goto refused;
 	e = bpf_map_lookup_elem(&fdb, &key);
 	if (e) {
 		moved = e->port != port_id;
 		if (fdb_forget(&key, e))
 			return 0;
-	} else if (fdb_network_room(port_id, network, net, new->now)) {
+	} else if (fdb_network_room(port_id, network, net, new.used)) {
 		goto refused;
 	}
-	if (fdb_insert(new, port, net))
+	if (fdb_insert(&key, &new, port, net))
 		goto refused;
 	if (moved)
 		stats_reason(port_id, NOTE_FDB_MOVED);
@@ -415,7 +402,6 @@ static __always_inline void fdb_learn(struct pkt *p)
 {
 	__u32 flags = p->from_host ? FDB_LOCAL : 0;
 	struct fdb_entry *e;
-	struct fdb_new new;
 
 	if (!p->in_policy.learning || p->src == p->net->host_mac_raw || !p->src || (p->src & 1))
 		return;
@@ -427,12 +413,7 @@ static __always_inline void fdb_learn(struct pkt *p)
 	}
 	if (e && !fdb_may_move(p, e))
 		return;
-	__builtin_memset(&new, 0, sizeof(new));
-	fdb_key_set(&new.key, p->in_policy.network, p->src, p->vid);
-	new.port = p->in_id;
-	new.now = p->now;
-	new.flags = flags;
-	fdb_learn_new(&new);
+	fdb_learn_new(p->src, p->vid, p->in_policy.network, p->in_id, flags);
 }
 
 #endif

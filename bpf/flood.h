@@ -105,6 +105,15 @@ static __always_inline enum reason flood_send(struct __sk_buff *skb, struct floo
 	return REASON_NONE;
 }
 
+/* What lists have said of a copy for a port (judge_copies()). */
+static __always_inline enum reason flood_judged(__u32 id)
+{
+	__u32 zero = 0;
+	struct judge_withheld *w = bpf_map_lookup_elem(&judge_withheld, &zero);
+
+	return w ? w->why[id & (2 * PORT_MAX - 1)] : DROP_NO_MEMORY;
+}
+
 /* The copy for one port. Returns 0 or why there is none. */
 static __always_inline enum reason flood_copy(struct __sk_buff *skb, struct flood *f, __u32 id,
 					      const struct port *to, union port_policy policy)
@@ -115,7 +124,7 @@ static __always_inline enum reason flood_copy(struct __sk_buff *skb, struct floo
 	why = port_separation(f->from, policy)
 		      ?: vlan_egress(id, policy, f->vid, f->inside, f->inner_tag, &tag)
 		      ?: tc_fits(skb, to, f->size)
-		      ?: (f->judged ? judge_copy(f->from_host, id) : REASON_NONE)
+		      ?: (f->judged ? flood_judged(id) : REASON_NONE)
 		      ?: flood_send(skb, f, tag, READ_ONCE(to->ifindex),
 				    policy.uplink ? MARK_SWITCHED : f->mark, 0);
 	if (why == REASON_NONE)
@@ -168,12 +177,21 @@ static __always_inline void flood_host(struct __sk_buff *skb, struct flood *f)
 	flood_send(skb, f, tag, READ_ONCE(uplink->ifindex), MARK_SWITCHED, BPF_F_INGRESS);
 }
 
+/* Not on the stack: that is small. Place 1 is for what the host sends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct flood);
+} flood_scratch SEC(".maps");
+
 /*
  * Sends all copies; f->copies says how many, f->why what kept a port from its own. Global,
  * so that the verifier reads the loop once.
  */
-__noinline int flood_all(struct __sk_buff *skb, struct flood *f)
+__noinline int flood_all(struct __sk_buff *skb, __u32 place)
 {
+	struct flood *f = bpf_map_lookup_elem(&flood_scratch, &place);
 	struct flood_step step = {.skb = skb, .f = f};
 
 	if (!f)
@@ -189,30 +207,35 @@ __noinline int flood_all(struct __sk_buff *skb, struct flood *f)
  */
 static __always_inline __u32 flood(struct pkt *p, bool judged, enum reason *why)
 {
-	struct flood f = {
-		.from = p->in_policy,
-		.in_id = p->in_id,
-		.next = p->net->members,
-		.tag = p->tag,
-		.inside = p->inside,
-		.len = p->len - (p->tag ? VLAN_HLEN : 0),
-		.size = p->size,
-		.vid = p->vid,
-		.uplink = p->net->uplink,
-		.kind = p->dst == MAC_MASK ? FLOOD_BROADCAST
-			: p->dst & 1	   ? FLOOD_MULTICAST
-					   : FLOOD_UNKNOWN,
-		.inner_tag = p->inner_tag,
-		.from_host = p->from_host,
-		.mark = p->ctx->mark,
-		.judged = judged,
-	};
+	__u32 place = p->from_host;
+	struct flood *f = bpf_map_lookup_elem(&flood_scratch, &place);
 
-	flood_all(p->ctx, &f);
+	*why = REASON_NONE;
+	if (!f)
+		return 0;
+	f->from = p->in_policy;
+	f->in_id = p->in_id;
+	f->next = p->net->members;
+	f->tag = p->tag;
+	f->inside = p->inside;
+	f->len = p->len - (p->tag ? VLAN_HLEN : 0);
+	f->size = p->size;
+	f->copies = 0;
+	f->why = REASON_NONE;
+	f->vid = p->vid;
+	f->uplink = p->net->uplink;
+	f->kind = p->dst == MAC_MASK ? FLOOD_BROADCAST
+		  : p->dst & 1	     ? FLOOD_MULTICAST
+				     : FLOOD_UNKNOWN;
+	f->inner_tag = p->inner_tag;
+	f->from_host = p->from_host;
+	f->mark = p->ctx->mark;
+	f->judged = judged;
+	flood_all(p->ctx, place);
 	if (p->in_policy.uplink) /* the frame itself goes on, as it came */
-		tc_retag(p->ctx, &f.tag, p->tag);
-	*why = f.why;
-	return f.copies;
+		tc_retag(p->ctx, &f->tag, p->tag);
+	*why = f->why;
+	return f->copies;
 }
 
 #endif

@@ -17,7 +17,16 @@
 #include "flow.h"
 #include "frag.h"
 
-#define JUDGE_UPPER		      0x100 /* XDP cannot answer what is rejected */
+#define JUDGE_ASK   0x200 /* lists have to be asked */
+#define JUDGE_UPPER 0x100 /* XDP can neither answer what is rejected, nor keep a fragment */
+
+/* What lists are asked for (l3.ask). */
+enum judge_ask {
+	JUDGE_ONLY,	   /* the packet has no connection, and opens none */
+	JUDGE_OPEN,	   /* it opens one */
+	JUDGE_RENEW,	   /* its connection is judged anew */
+	JUDGE_RENEW_REPLY, /* likewise, and l3 is reversed: the packet is from the other end */
+};
 
 #define ICMP6_NEIGHBOUR_SOLICITATION  135
 #define ICMP6_NEIGHBOUR_ADVERTISEMENT 136
@@ -36,16 +45,15 @@ static __always_inline bool judge_resolves(const struct l3 *l)
  * What one port says of the packet in a direction: its list, its network's list, its policy.
  * Leaves the rule in l3.result and l3.list. Returns an enum acl_action; ACL_NONE: it may pass.
  */
-__noinline int judge_side(__u32 place, __u32 port_id, __u32 direction)
+static __always_inline int judge_side(struct l3 *l, __u32 place, __u32 port_id, __u32 direction)
 {
-	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct port *port = bpf_map_lookup_elem(&ports, &port_id);
 	bool in = direction == ACL_IN;
 	union port_policy policy;
 	__u64 result = 0;
 	__u32 list = 0;
 
-	if (!l || !port)
+	if (!port)
 		return ACL_NONE;
 	policy = port_policy(port);
 	if (in ? policy.list_in : policy.list_out) {
@@ -56,8 +64,8 @@ __noinline int judge_side(__u32 place, __u32 port_id, __u32 direction)
 		list = ACL_NETWORK_LIST((__u32)policy.network, direction);
 		result = acl_match(list, place);
 	}
-	l->result[direction & 1] = result;
-	l->list[direction & 1] = list;
+	l->result[direction] = result;
+	l->list[direction] = list;
 	if (result)
 		return ACL_RESULT_ACTION(result);
 	return (in ? policy.deny_in : policy.deny_out) && !judge_resolves(l) ? ACL_DENY : ACL_NONE;
@@ -75,26 +83,52 @@ static __always_inline void judge_commit(struct l3 *l, __u32 place, __u32 direct
 		acl_log(place, direction);
 }
 
+/* What opened a connection like the packet's: its flags, or its type. */
+static __always_inline __u32 judge_opener(const struct l3 *l)
+{
+	switch (l->proto) {
+	case IPPROTO_TCP:
+		return TCP_SYN;
+	case IPPROTO_ICMP:
+		return ICMP_ECHO_REQUEST;
+	case IPPROTO_ICMPV6:
+		return ICMP6_ECHO_REQUEST;
+	default:
+		return 0;
+	}
+}
+
+/* A refusal's reason: of a rule, or of a policy. */
+static __always_inline int judge_reason(int action, __u64 result)
+{
+	if (action == ACL_REJECT)
+		return DROP_ACL_REJECT;
+	return result ? DROP_ACL_DENY : DROP_POLICY_DENY;
+}
+
 /*
- * Both sides' opinion of the packet, it being of a connection in `state` (enum acl_state).
- * Returns REASON_NONE or why not. Rules count what they decided, unless it is left to TC, or
- * is a refusal that is asked for only on trial.
+ * Both sides' opinion of the packet, as l3.ask says. A live connection is asked for twice, as
+ * what it is and, if that is refused, as what it began with (again). Returns REASON_NONE or why
+ * not. Rules count what they decided, unless it is left to TC or asked for again.
  */
-__noinline int judge_lists(__u32 place, __u32 state, __u32 trial)
+__noinline int judge_lists(__u32 place, __u32 again)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	int out = ACL_NONE, in = ACL_NONE, action;
 
 	if (!l)
 		return DROP_NO_MEMORY;
-	l->key.misc = (l->key.misc & ~ACL_MISC_STATE_MASK) | ACL_MISC_STATE(state);
+	l->key.misc =
+		(l->key.misc & ~ACL_MISC_STATE_MASK) | ACL_MISC_STATE(again ? ACL_NEW : l->state);
+	if (again)
+		l->key.misc = (l->key.misc & ~ACL_MISC_L4_MASK) | ACL_MISC_L4(judge_opener(l));
 	l->result[ACL_IN] = l->result[ACL_OUT] = 0;
 	if (!l->from_host)
-		out = judge_side(place, l->in_id, ACL_OUT);
+		out = judge_side(l, place, l->in_id, ACL_OUT);
 	if (out < ACL_DENY && !l->to_host && l->out_id)
-		in = judge_side(place, l->out_id, ACL_IN);
+		in = judge_side(l, place, l->out_id, ACL_IN);
 	action = out >= ACL_DENY ? out : in;
-	if (action >= ACL_DENY && trial)
+	if (action >= ACL_DENY && !again && l->ask >= JUDGE_RENEW)
 		return DROP_ACL_DENY;
 	if (action == ACL_REJECT && !HOOK_ANSWERS)
 		return JUDGE_UPPER;
@@ -102,9 +136,7 @@ __noinline int judge_lists(__u32 place, __u32 state, __u32 trial)
 	judge_commit(l, place, ACL_IN);
 	if (action < ACL_DENY)
 		return REASON_NONE;
-	if (action == ACL_REJECT)
-		return DROP_ACL_REJECT;
-	return l->result[out >= ACL_DENY ? ACL_OUT : ACL_IN] ? DROP_ACL_DENY : DROP_POLICY_DENY;
+	return judge_reason(action, l->result[out >= ACL_DENY ? ACL_OUT : ACL_IN]);
 }
 
 /* The packet, as the other end would send it: what lists are asked about its connection. */
@@ -129,43 +161,6 @@ static __always_inline void judge_reverse(struct l3 *l)
 	l->out_id = id;
 	l->from_host = l->to_host;
 	l->to_host = host;
-}
-
-/* What opened a connection like the packet's: its flags, or its type. */
-static __always_inline __u32 judge_opener(const struct l3 *l)
-{
-	switch (l->proto) {
-	case IPPROTO_TCP:
-		return TCP_SYN;
-	case IPPROTO_ICMP:
-		return ICMP_ECHO_REQUEST;
-	case IPPROTO_ICMPV6:
-		return ICMP6_ECHO_REQUEST;
-	default:
-		return 0;
-	}
-}
-
-/*
- * Judges a live connection anew. It goes on if its packets as they are, or its first one, may
- * pass from the end that opened it. reply: the packet is from the other end.
- */
-static __always_inline int judge_again(struct l3 *l, __u32 place, bool reply)
-{
-	__u32 misc = l->key.misc;
-	int why;
-
-	if (reply)
-		judge_reverse(l);
-	why = judge_lists(place, ACL_ESTABLISHED, true);
-	if (why) {
-		l->key.misc = (misc & ~ACL_MISC_L4_MASK) | ACL_MISC_L4(judge_opener(l));
-		why = judge_lists(place, ACL_NEW, false);
-	}
-	l->key.misc = misc;
-	if (reply)
-		judge_reverse(l);
-	return why;
 }
 
 /* ---- opening ---- */
@@ -246,15 +241,19 @@ __noinline int judge_open(__u32 place)
 	return flow_put(place);
 }
 
-/* A packet without a connection. */
-static __always_inline int judge_new(struct l3 *l, __u32 place)
+/* Asks the lists about a packet in a state, and says what its answer is for. */
+static __always_inline int judge_ask(struct l3 *l, enum acl_state state, enum judge_ask ask)
 {
-	int why;
+	l->state = state;
+	l->ask = ask;
+	return JUDGE_ASK;
+}
 
-	if (!judge_opens(l))
-		return judge_lists(place, ACL_INVALID, false);
-	why = judge_lists(place, ACL_NEW, false);
-	return why ?: judge_open(place);
+/* A packet without a connection. */
+static __always_inline int judge_new(struct l3 *l)
+{
+	return judge_opens(l) ? judge_ask(l, ACL_NEW, JUDGE_OPEN)
+			      : judge_ask(l, ACL_INVALID, JUDGE_ONLY);
 }
 
 /* ---- going on ---- */
@@ -357,48 +356,32 @@ static __always_inline bool judge_current(const struct l3 *l, const struct flow 
 	       f->generation[side] == l->in_judged && f->generation[!side] == l->out_judged;
 }
 
-/* Gives a connection a new verdict, the packet being the occasion. Returns it. */
-static __always_inline int judge_renew(struct l3 *l, __u32 place, struct flow *f)
+/* Gives a connection the verdict `why`. */
+static __always_inline void judge_renew(const struct l3 *l, struct flow *f, int why)
 {
 	__u32 side = l->side & 1;
-	int why = judge_again(l, place, side != !!(f->flags & FLOW_SECOND));
 
-	if (why == JUDGE_UPPER)
-		return why;
 	f->port[side] = l->in_id;
 	f->port[!side] = l->out_id;
 	f->generation[side] = l->in_judged;
 	f->generation[!side] = l->out_judged;
 	if (why) {
 		f->flags |= FLOW_DENIED;
-		return why;
+		return;
 	}
 	f->flags &= ~FLOW_DENIED;
 	if (l->proto == IPPROTO_TCP &&
 	    f->state >= FLOW_ESTABLISHED) /* it may have been out of sight */
 		tcp_loosen(f);
-	return REASON_NONE;
 }
 
-/* A packet of a connection that was found. */
-static __always_inline int judge_known(struct l3 *l, __u32 place, struct flow_at *at, bool opening)
+/* A packet of a connection that may go on. */
+static __always_inline int judge_goes_on(struct l3 *l, __u32 place, struct flow_at *at,
+					 bool opening)
 {
 	struct flow *f = at->flow;
 	bool tcp = l->proto == IPPROTO_TCP;
-	int why = REASON_NONE;
 
-	if (tcp && f->state == FLOW_CLOSED && (l->type & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
-		flow_take(at, &l->flow, opening);
-		return judge_new(l, place);
-	}
-	if (!judge_current(l, f))
-		why = judge_renew(l, place, f);
-	else if (f->flags & FLOW_DENIED)
-		why = DROP_ACL_DENY;
-	if (why)
-		return why;
-	if (tcp && !judge_tcp_fits(l, f))
-		return judge_lists(place, ACL_INVALID, false);
 	if (opening && judge_answers(l, f)) {
 		if (tcp)
 			tcp_note(l, f);
@@ -413,6 +396,30 @@ static __always_inline int judge_known(struct l3 *l, __u32 place, struct flow_at
 	return REASON_NONE;
 }
 
+/* A packet of a connection that was found: it passes, or lists have to be asked. */
+static __always_inline int judge_known(struct l3 *l, __u32 place, struct flow_at *at, bool opening)
+{
+	struct flow *f = at->flow;
+	bool tcp = l->proto == IPPROTO_TCP;
+
+	if (tcp && f->state == FLOW_CLOSED && (l->type & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+		flow_take(at, &l->flow, opening);
+		return judge_new(l);
+	}
+	if (!judge_current(l, f)) {
+		bool reply = (l->side & 1) != !!(f->flags & FLOW_SECOND);
+
+		if (reply)
+			judge_reverse(l);
+		return judge_ask(l, ACL_ESTABLISHED, reply ? JUDGE_RENEW_REPLY : JUDGE_RENEW);
+	}
+	if (f->flags & FLOW_DENIED)
+		return DROP_ACL_DENY;
+	if (tcp && !judge_tcp_fits(l, f))
+		return judge_ask(l, ACL_INVALID, JUDGE_ONLY);
+	return judge_goes_on(l, place, at, opening);
+}
+
 /* A packet whose kind has connections. */
 static __always_inline int judge_flow(struct l3 *l, __u32 place)
 {
@@ -421,7 +428,44 @@ static __always_inline int judge_flow(struct l3 *l, __u32 place)
 
 	flow_key_make(l);
 	opening = flow_find(&at, l);
-	return at.flow ? judge_known(l, place, &at, opening) : judge_new(l, place);
+	return at.flow ? judge_known(l, place, &at, opening) : judge_new(l);
+}
+
+/* A connection has its new verdict; the packet is the first to go by it. */
+static __always_inline int judge_renewed(struct l3 *l, __u32 place, int why)
+{
+	struct flow_at at;
+	bool opening;
+
+	if (l->ask == JUDGE_RENEW_REPLY)
+		judge_reverse(l);
+	if (why == JUDGE_UPPER)
+		return why;
+	opening = flow_find(&at, l);
+	if (!at.flow) /* it ended meanwhile */
+		return why;
+	judge_renew(l, at.flow, why);
+	if (why)
+		return why;
+	if (l->proto == IPPROTO_TCP && !judge_tcp_fits(l, at.flow))
+		return REASON_NONE;
+	return judge_goes_on(l, place, &at, opening);
+}
+
+/* What the lists' answer is for. Returns the verdict. */
+__noinline int judge_then(__u32 place, __u32 why)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+
+	if (!l)
+		return DROP_NO_MEMORY;
+	if (l->ask == JUDGE_OPEN)
+		why = why ?: judge_open(place);
+	else if (l->ask >= JUDGE_RENEW)
+		why = judge_renewed(l, place, why);
+	if (l->flags & L3_FRAG && !(l->flags & L3_FRAG_LATER) && why != JUDGE_UPPER)
+		frag_note(place, why);
+	return why;
 }
 
 /*
@@ -523,8 +567,11 @@ static __always_inline bool judge_related(hook_ctx *ctx, struct l3 *l, __u32 pla
 
 /* ---- all of it ---- */
 
-/* The verdict on the packet in l3_scratch[place], which says from where to where it goes. */
-__noinline int judge_packet(hook_ctx *ctx, __u32 place)
+/*
+ * The verdict on the packet in l3_scratch[place], which says from where to where it goes; or
+ * JUDGE_ASK: judge_lists() has to be asked, and judge_then() told.
+ */
+__noinline int judge_look(hook_ctx *ctx, __u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	int why;
@@ -539,14 +586,14 @@ __noinline int judge_packet(hook_ctx *ctx, __u32 place)
 	}
 	if (l->flags & L3_FRAG && !(l->flags & L3_HAS_L4) && l3_has_transport(l->family, l->proto))
 		return DROP_FRAG_TINY;
-	if (flow_tracks(l))
-		why = judge_flow(l, place);
-	else if (l->flags & L3_ERROR)
-		why = judge_related(ctx, l, place) ? REASON_NONE
-						   : judge_lists(place, ACL_INVALID, false);
-	else
-		why = judge_lists(place, ACL_NEW, false);
-	if (l->flags & L3_FRAG && why != JUDGE_UPPER)
+	if (!flow_tracks(l)) {
+		if (l->flags & L3_ERROR)
+			return judge_related(ctx, l, place) ? REASON_NONE
+							    : judge_ask(l, ACL_INVALID, JUDGE_ONLY);
+		return judge_ask(l, ACL_NEW, JUDGE_ONLY);
+	}
+	why = judge_flow(l, place);
+	if (l->flags & L3_FRAG && why != JUDGE_ASK)
 		frag_note(place, why);
 	return why;
 }
@@ -559,34 +606,16 @@ static __always_inline int judge_flooded_known(struct l3 *l, __u32 place, struct
 {
 	struct flow *f = at->flow;
 	__u32 side = l->side & 1, other = f->port[!side];
-	bool tcp = l->proto == IPPROTO_TCP;
-	int why = REASON_NONE;
+	bool fits = l->proto != IPPROTO_TCP || judge_tcp_fits(l, f), current;
 
-	if (f->port[side] != l->in_id || f->generation[side] != l->in_judged ||
-	    f->flags & FLOW_DENIED) {
-		why = judge_lists(place, ACL_ESTABLISHED, true);
-		if (why)
-			why = judge_lists(place, ACL_NEW, false);
-		if (why)
-			return why;
-	} else if (f->generation[!side] == judge_generation(other)) {
+	current = f->port[side] == l->in_id && f->generation[side] == l->in_judged &&
+		  !(f->flags & FLOW_DENIED);
+	if (current && fits && f->generation[!side] == judge_generation(other))
 		l->known = other;
-	}
-	l->state = ACL_ESTABLISHED;
-	if (tcp && !judge_tcp_fits(l, f)) {
-		l->known = 0;
-		l->state = ACL_INVALID;
-		return REASON_NONE;
-	}
-	flow_touch(at->bucket, f, at->way, l, flow_now());
-	if (opening && judge_answers(l, f)) {
-		if (tcp)
-			tcp_note(l, f);
-		return judge_promote(place);
-	}
-	if (tcp)
-		judge_tcp(l, f);
-	return REASON_NONE;
+	l->state = fits ? ACL_ESTABLISHED : ACL_INVALID;
+	if (fits)
+		judge_goes_on(l, place, at, opening);
+	return current ? REASON_NONE : judge_ask(l, l->state, JUDGE_RENEW);
 }
 
 static __always_inline int judge_flooded_flow(struct l3 *l, __u32 place)
@@ -599,30 +628,26 @@ static __always_inline int judge_flooded_flow(struct l3 *l, __u32 place)
 	if (at.flow)
 		return judge_flooded_known(l, place, &at, opening);
 	l->opens = judge_opens(l);
-	l->state = l->opens ? ACL_NEW : ACL_INVALID;
-	return judge_lists(place, l->state, false);
+	return judge_ask(l, l->opens ? ACL_NEW : ACL_INVALID, JUDGE_ONLY);
 }
 
 /*
  * The sender's side of a flooded packet in l3_scratch[place]; leaves there what its copies are
- * judged by. Returns REASON_NONE or why nobody gets it.
+ * judged by. Returns REASON_NONE or why nobody gets it; or JUDGE_ASK, likewise.
  */
 __noinline int judge_flooded(__u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	__u32 in_id;
 	struct port *in;
-	bool asked;
 
 	if (!l)
 		return DROP_NO_MEMORY;
 	l->known = 0;
 	l->copy_why = REASON_NONE;
 	l->opens = false;
-	l->state = ACL_NEW;
 	in_id = l->in_id;
 	in = bpf_map_lookup_elem(&ports, &in_id);
-	asked = in && port_policy(in).track;
 	if (l->flags & L3_BAD)
 		l->copy_why = DROP_BAD_HEADER;
 	else if (l->flags & L3_FRAG_LATER && !(l->flags & L3_GROUP))
@@ -630,34 +655,67 @@ __noinline int judge_flooded(__u32 place)
 	else if (l->flags & L3_FRAG && !(l->flags & L3_HAS_L4) &&
 		 l3_has_transport(l->family, l->proto))
 		l->copy_why = DROP_FRAG_TINY;
-	else if (flow_tracks(l))
-		return judge_flooded_flow(l, place);
-	else
-		return judge_lists(place, ACL_NEW, false);
-	return asked ? l->copy_why : REASON_NONE;
+	if (l->copy_why)
+		return in && port_policy(in).track ? l->copy_why : REASON_NONE;
+	return flow_tracks(l) ? judge_flooded_flow(l, place) : judge_ask(l, ACL_NEW, JUDGE_ONLY);
 }
 
-/* The receiver's side of a copy for port `id`. Returns REASON_NONE or why it gets none. */
-__noinline int judge_copy(__u32 place, __u32 id)
+/* For the loop over copies. */
+struct judge_copies {
+	struct l3 *l;
+	struct judge_withheld *withheld;
+	__u32 place;
+	__u32 next; /* port id */
+	__u32 network;
+};
+
+/* The receiver's side of a copy. Returns REASON_NONE or why the port gets none. */
+static __always_inline int judge_copy(struct l3 *l, __u32 place, __u32 id)
 {
-	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
-	struct port *port = bpf_map_lookup_elem(&ports, &id);
 	int action;
 
-	if (!l || !port || !port_policy(port).track || l->known == id)
-		return REASON_NONE;
 	if (l->copy_why)
 		return l->copy_why;
-	l->key.misc = (l->key.misc & ~ACL_MISC_STATE_MASK) | ACL_MISC_STATE(l->state);
 	l->out_id = id; /* for the log */
-	action = judge_side(place, id, ACL_IN);
+	action = judge_side(l, place, id, ACL_IN);
 	judge_commit(l, place, ACL_IN);
 	l->out_id = 0;
-	if (action < ACL_DENY)
-		return REASON_NONE;
-	if (action == ACL_REJECT) /* which nobody answers */
-		return DROP_ACL_REJECT;
-	return l->result[ACL_IN] ? DROP_ACL_DENY : DROP_POLICY_DENY;
+	return action < ACL_DENY ? REASON_NONE : judge_reason(action, l->result[ACL_IN]);
+}
+
+static long judge_next_copy(__u32 i, struct judge_copies *c)
+{
+	__u32 id = c->next;
+	struct port *to = bpf_map_lookup_elem(&ports, &id);
+	int why = REASON_NONE;
+
+	if (!to || !id || id > PORT_MAX)
+		return 1;
+	c->next = READ_ONCE(to->next);
+	if (port_policy(to).track && port_policy(to).network == c->network && id != c->l->in_id &&
+	    id != c->l->known)
+		why = judge_copy(c->l, c->place, id);
+	c->withheld->why[id & (2 * PORT_MAX - 1)] = why;
+	return 0;
+}
+
+/* Asks all ports from `members` on whether they take a copy: judge_withheld[0] says. */
+__noinline int judge_copies(__u32 place, __u32 members, __u32 network)
+{
+	__u32 zero = 0;
+	struct judge_copies c = {
+		.l = bpf_map_lookup_elem(&l3_scratch, &place),
+		.withheld = bpf_map_lookup_elem(&judge_withheld, &zero),
+		.place = place,
+		.next = members,
+		.network = network,
+	};
+
+	if (!c.l || !c.withheld)
+		return 0;
+	c.l->key.misc = (c.l->key.misc & ~ACL_MISC_STATE_MASK) | ACL_MISC_STATE(c.l->state);
+	bpf_loop(PORT_MAX, judge_next_copy, &c, 0);
+	return 0;
 }
 
 /* ---- for the hooks ---- */
@@ -700,7 +758,13 @@ static __always_inline enum verdict judge(struct pkt *p, bool to_host)
 		return v;
 	if (p->dst & 1) /* to many, whatever its IP address is */
 		p->l3->flags |= L3_GROUP;
-	why = judge_packet(p->ctx, p->from_host);
+	why = judge_look(p->ctx, p->from_host);
+	if (why == JUDGE_ASK) {
+		why = judge_lists(p->from_host, false);
+		if (why && p->l3->ask >= JUDGE_RENEW)
+			why = judge_lists(p->from_host, true);
+		why = judge_then(p->from_host, why);
+	}
 	if (why == JUDGE_UPPER)
 		return UPPER;
 	return why ? drop(p, why) : CONTINUE;
@@ -721,7 +785,15 @@ static __always_inline enum verdict judge_all(struct pkt *p, bool *judged)
 	if (p->dst & 1)
 		p->l3->flags |= L3_GROUP;
 	why = judge_flooded(p->from_host);
-	return why ? drop(p, why) : CONTINUE;
+	if (why == JUDGE_ASK) {
+		why = judge_lists(p->from_host, false);
+		if (why && p->l3->ask >= JUDGE_RENEW)
+			why = judge_lists(p->from_host, true);
+	}
+	if (why)
+		return drop(p, why);
+	judge_copies(p->from_host, p->net->members, p->in_policy.network);
+	return CONTINUE;
 }
 
 /* After the copies: somebody got the packet, or not. */

@@ -20,34 +20,35 @@
 #define STATE_ROOT "/sys/fs/bpf/xdpctl"
 
 /* X(enum suffix, name of the map and of its pin) */
-#define STATE_MAPS(X)                   \
-	X(META, meta)                   \
-	X(NETWORKS, networks)           \
-	X(NETWORK_INFO, network_info)   \
-	X(PORTS, ports)                 \
-	X(PORT_SLOTS, port_slots)       \
-	X(PORT_VLANS, port_vlans)       \
-	X(PORT_MACS, port_macs)         \
-	X(PORT_INFO, port_info)         \
-	X(XDP_PORTS, xdp_ports)         \
-	X(FDB, fdb)                     \
-	X(FDB_NODES, fdb_nodes)         \
-	X(FDB_QUEUES, fdb_queues)       \
-	X(FDB_POOL, fdb_pool)           \
-	X(FDB_GC, fdb_gc)               \
-	X(PORT_STATS, port_stats)       \
-	X(PORT_DROPS, port_drops)       \
-	X(STATS_BASE, stats_base)       \
-	X(CACHE, cache)                 \
-	X(PORT_IPS, port_ips)           \
-	X(ACL_LISTS, acl_lists)         \
-	X(ACL_COUNTERS, acl_counters)   \
-	X(ACL_EVENTS, acl_events)       \
-	X(ACL_NUMBERS, acl_numbers)     \
-	X(FLOWS, flows)                 \
-	X(FLOWS_OPENING, flows_opening) \
-	X(FLOW_SCRATCH, flow_scratch)   \
-	X(L3_SCRATCH, l3_scratch)       \
+#define STATE_MAPS(X)                     \
+	X(META, meta)                     \
+	X(NETWORKS, networks)             \
+	X(NETWORK_INFO, network_info)     \
+	X(PORTS, ports)                   \
+	X(PORT_SLOTS, port_slots)         \
+	X(PORT_VLANS, port_vlans)         \
+	X(PORT_MACS, port_macs)           \
+	X(PORT_INFO, port_info)           \
+	X(XDP_PORTS, xdp_ports)           \
+	X(FDB, fdb)                       \
+	X(FDB_NODES, fdb_nodes)           \
+	X(FDB_QUEUES, fdb_queues)         \
+	X(FDB_POOL, fdb_pool)             \
+	X(FDB_GC, fdb_gc)                 \
+	X(PORT_STATS, port_stats)         \
+	X(PORT_DROPS, port_drops)         \
+	X(STATS_BASE, stats_base)         \
+	X(CACHE, cache)                   \
+	X(PORT_IPS, port_ips)             \
+	X(ACL_LISTS, acl_lists)           \
+	X(ACL_COUNTERS, acl_counters)     \
+	X(ACL_EVENTS, acl_events)         \
+	X(ACL_NUMBERS, acl_numbers)       \
+	X(FLOWS, flows)                   \
+	X(FLOWS_OPENING, flows_opening)   \
+	X(JUDGE_WITHHELD, judge_withheld) \
+	X(FLOW_SCRATCH, flow_scratch)     \
+	X(L3_SCRATCH, l3_scratch)         \
 	X(GENERATION, generation)
 
 enum state_map {

@@ -62,15 +62,20 @@ struct l3 {
 	__u16 vid;
 	__u8 from_host;
 	__u8 to_host;
-	__u8 way; /* where a flow was found in its bucket */
-	__u8 pad3;
+	__u8 way;	 /* where a flow was found in its bucket */
+	__u8 ask;	 /* what lists are asked for: enum judge_ask */
 	__u32 known;	 /* flooded: port id that the connection leads to, 0: none */
 	__u16 copy_why;	 /* flooded: why no port that judges gets it, enum reason */
-	__u8 state;	 /* flooded: enum acl_state */
+	__u8 state;	 /* enum acl_state */
 	__u8 opens;	 /* flooded: a connection, if somebody gets it */
 	__u64 result[2]; /* by direction: what a list said (ACL_RESULT_…) */
 	__u32 list[2];	 /* and which: its place in acl_lists */
 };
 _Static_assert(sizeof(struct l3) == 312, "no hidden padding");
+
+/* Why ports get no copy of the packet that is flooded now, by port id: enum reason. */
+struct judge_withheld {
+	__u8 why[2 * PORT_MAX]; /* a power of two: the verifier is shown a mask */
+};
 
 #endif

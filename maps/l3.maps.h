@@ -13,6 +13,13 @@ struct {
 	__type(value, struct l3);
 } l3_scratch SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct judge_withheld);
+} judge_withheld SEC(".maps");
+
 /* A flow on its way into a table: likewise, too much for the stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
