@@ -80,12 +80,24 @@ static __always_inline int verdict_xdp_cached(struct pkt *p, const struct cache_
 	return xdp_send(p, c->in_port, c->out_port, c->out_ifindex, p->tag, kind);
 }
 
+/* A frame for one port. Returns TO_PORT, or what else becomes of it; in *tag its tag there. */
+static __always_inline enum verdict xdp_to_port(struct pkt *p, enum xdp_kind kind, __u32 *tag)
+{
+	enum verdict v = egress_policy(p, tag);
+
+	if (v) /* at an uplink TC decides: the host still sees all that its NIC gets */
+		return p->in_policy.uplink ? UPPER : v;
+	if (kind == XDP_EXTENSION && *tag != p->tag && !(*tag && p->tag)) /* see xdp_retag() */
+		return UPPER;
+	return judge(p, false) ?: TO_PORT;
+}
+
 static __always_inline int verdict_xdp(struct pkt *p, enum verdict v, enum xdp_kind kind)
 {
 	__u32 tag;
 
 	if (v == TO_PORT)
-		v = egress_policy(p, &tag) ?: judge(p, false) ?: TO_PORT;
+		v = xdp_to_port(p, kind, &tag);
 	if (v == TO_PORT) {
 		if (tag == p->tag)
 			cache_store(p);
@@ -93,7 +105,7 @@ static __always_inline int verdict_xdp(struct pkt *p, enum verdict v, enum xdp_k
 			return XDP_PASS;
 		return xdp_send(p, p->in_id, p->out_id, READ_ONCE(p->out->ifindex), tag, kind);
 	}
-	if (v == DROP && !p->in_policy.uplink) {
+	if (v == DROP) {
 		stats_rx(p->in_id, p->len);
 		stats_reason(p->in_id, p->reason);
 		return XDP_DROP;
