@@ -83,6 +83,7 @@ struct acl_key {
 	__u16 dport;
 };
 _Static_assert(sizeof(struct acl_key) == 56, "no hidden padding");
+_Static_assert(__builtin_offsetof(struct acl_key, misc) % 8 == 0, "misc and ports are one word");
 #define ACL_KEY_ETHERTYPE(n) ((__u64)(n) << 48)
 #define ACL_KEY_VID(n)	     ((__u64)(n) << 48)
 
@@ -132,17 +133,110 @@ struct acl_rule {
 _Static_assert(sizeof(struct acl_rule) == ACL_LINE, "one line");
 
 /*
- * Line 0 of a list. Without an index (tuples is 0) rules are looked at one after the other.
+ * The index of a list. A tuple is a mask: its rules are found by a hash of the packet under
+ * that mask. Tries of a packet's fields say which tuples can have a rule for it. All is made,
+ * and explained, by loader/acl_compile.c, and read by bpf/acl_match.h.
  */
+
+struct acl_tuple {
+	struct acl_key mask;
+	__u64 seed;
+	__u32 chain; /* rules behind one hash, at most */
+	__u32 pad[15];
+};
+_Static_assert(sizeof(struct acl_tuple) == ACL_LINE, "one line");
+
+/*
+ * An entry of a trie: a leaf has the place of a set of tuples, in 64-bit words from line 0 on.
+ * A node has its line and how far the packet's word is shifted to the right to have in its
+ * lowest five bits which of the line's entries is next. ACL_ENTRY_LOW: it is the second word.
+ */
+#define ACL_ENTRY_LEAF	      0x80000000
+#define ACL_ENTRY_LOW	      0x40000000
+#define ACL_ENTRY_LINE(e)     ((e)&0xffffff)
+#define ACL_ENTRY_SHIFT(e)    ((e) >> 24 & 63)
+#define ACL_ENTRY_SET_LINE(e) ((e) >> 4 & 0x7ffffff)
+#define ACL_ENTRY_SET_WORD(e) ((e)&15)
+#define ACL_ENTRY_ALL	      0xffffffff /* a leaf: the field does not matter */
+#define ACL_NODE_BITS	      5
+#define ACL_NODE	      (1 << ACL_NODE_BITS) /* entries of a line */
+#define ACL_DEPTH	      8			   /* nodes below a trie's root, at most */
+
+struct acl_trie {
+	__u32 root; /* an entry, whose node has as many lines as `bits` needs */
+	__u32 bits; /* looked at by the root; 0: the root is a leaf */
+};
+
+enum acl_field {
+	ACL_SRC4,
+	ACL_DST4,
+	ACL_SRC6,
+	ACL_DST6,
+	ACL_SPORT,
+	ACL_DPORT,
+	ACL_TRIES,
+};
+
+/* By protocol and family: what there is instead of a trie for the misc word. */
+#define ACL_CLASSES	1024
+#define ACL_CLASS(misc) (((misc)&ACL_MISC_PROTO_MASK) | ((misc)&ACL_MISC_FAMILY_MASK) >> 8)
+
+/* A bucket is a line of 32-bit entries, a rule's line and more bits of its hash; 0: free. */
+#define ACL_BUCKET		    32
+#define ACL_LINE_BITS		    18
+#define ACL_HASH_BUCKET(h, buckets) ((__u32)(((h) >> 32) * (buckets) >> 32))
+#define ACL_HASH_PRINT(h)	    ((__u32)(h) >> ACL_LINE_BITS)
+#define ACL_HASH_PLACE(h)	    ((__u32)(h) & (ACL_BUCKET - 1))
+
+/* In acl_rule.next: the next rule's line, and how many tuples can have a rule before this one. */
+#define ACL_NEXT_LINE(n) ((n) & ((1 << ACL_LINE_BITS) - 1))
+#define ACL_NEXT_STOP(n) ((n) >> ACL_LINE_BITS)
+
+/* Tuples asked and rules compared for one packet, at most. */
+#define ACL_WORK_MAX 512
+
+/* Line 0 of a list. */
 struct acl_header {
-	__u32 rules;  /* in lines 1 to rules */
-	__u32 lines;  /* in all */
-	__u32 tuples; /* of the index, 0: there is none */
-	__u32 probes; /* of the index: the most that a packet can need */
-	__u32 steps;  /* rules compared: the most that a packet can need */
-	__u32 pad[27];
+	__u32 rules;   /* in lines 1 to rules */
+	__u32 lines;   /* in all */
+	__u32 tuples;  /* of the index, 0: there is none, and the rules are scanned */
+	__u32 probes;  /* of the index: the most that a packet can need */
+	__u32 steps;   /* rules compared: the most that a packet can need */
+	__u32 tuple;   /* line of the first tuple */
+	__u32 buckets; /* lines of the hash table */
+	__u32 bucket;  /* its first */
+	__u32 classes; /* line of the table by protocol and family: ACL_CLASSES leaves */
+	__u32 words;   /* 64-bit words of a set of tuples */
+	struct acl_trie trie[ACL_TRIES];
+	__u32 pad[10];
 };
 _Static_assert(sizeof(struct acl_header) == ACL_LINE, "one line");
+
+static inline __u64 acl_fold(__u64 word, __u64 factor)
+{
+	return (word ^ word >> 32) * factor;
+}
+
+/* The hash of a packet, or of what a rule asks of one, under a tuple's mask. */
+static inline __u64 acl_hash(const struct acl_key *key, const struct acl_tuple *tuple)
+{
+	const struct acl_key *mask = &tuple->mask;
+	__u64 last, last_mask, h = tuple->seed;
+
+	/* misc and both ports are one aligned word */
+	__builtin_memcpy(&last, &key->misc, sizeof(last));
+	__builtin_memcpy(&last_mask, &mask->misc, sizeof(last_mask));
+	h += acl_fold(key->src[0] & mask->src[0], 0x55cfe881fa9b8621);
+	h += acl_fold(key->src[1] & mask->src[1], 0xa716fbd58b9daa67);
+	h += acl_fold(key->dst[0] & mask->dst[0], 0xcd91046fe8fb0ac7);
+	h += acl_fold(key->dst[1] & mask->dst[1], 0xb1e102bc9256d8c1);
+	h += acl_fold(key->src_mac & mask->src_mac, 0xd2b5276b4e7e0bf3);
+	h += acl_fold(key->dst_mac & mask->dst_mac, 0xd1fdf312864a76b5);
+	h += acl_fold(last & last_mask, 0x8624028151f73281);
+	h ^= h >> 29;
+	h *= 0xfedda8b869657d21;
+	return h ^ h >> 32;
+}
 
 /*
  * What a list says of a packet, in one number; 0: no rule matches. action: 2 bits, log: 1,
