@@ -22,233 +22,204 @@ static __always_inline bool acl_rule_matches(const struct acl_rule *r, const str
 	       k->sport <= r->sport_max && k->dport >= r->dport_min && k->dport <= r->dport_max;
 }
 
-static __always_inline __u64 acl_result(const struct acl_rule *r)
+/* What of a rule is compared first. */
+static __always_inline const struct acl_brief *
+acl_brief(void *lines, const struct acl_header *header, __u32 slot)
 {
-	return ACL_RESULT(r->action & 3, r->flags & ACL_RULE_LOG,
-			  r->counter & (ACL_COUNTER_MAX - 1), r->prio);
+	__u32 line = header->brief + slot / 2;
+	const struct acl_brief *pair = bpf_map_lookup_elem(lines, &line);
+
+	return pair ? pair + slot % 2 : NULL;
 }
 
-static __always_inline __u64 acl_match_linear(void *list, const struct acl_key *key, __u32 rules)
+static __always_inline bool acl_brief_matches(const struct acl_brief *b, const struct acl_key *k)
 {
-	for (__u32 i = 1; i <= ACL_LINEAR_MAX; i++) {
-		const struct acl_rule *r;
-		__u32 line = i;
+	return ((__u32)(k->src[0] >> 32) & b->src_mask) == b->src &&
+	       ((__u32)(k->dst[0] >> 32) & b->dst_mask) == b->dst &&
+	       (k->misc & b->misc_mask) == b->misc && k->sport >= b->sport_min &&
+	       k->sport <= b->sport_max && k->dport >= b->dport_min && k->dport <= b->dport_max;
+}
 
-		if (i > rules)
+/* Whether a rule matches. */
+static __always_inline bool acl_matches(void *lines, const struct acl_brief *b,
+					const struct acl_key *key)
+{
+	const struct acl_rule *r;
+	__u32 line;
+
+	if (!acl_brief_matches(b, key))
+		return false;
+	if (!(b->result & ACL_BRIEF_MORE))
+		return true;
+	line = b->rule;
+	r = bpf_map_lookup_elem(lines, &line);
+	return r && acl_rule_matches(r, key);
+}
+
+static __always_inline __u64 acl_result(const struct acl_brief *b)
+{
+	return (b->result & ~ACL_BRIEF_MORE) | (__u64)b->prio << 32;
+}
+
+static __always_inline __u64 acl_match_linear(void *lines, const struct acl_header *header,
+					      const struct acl_key *key)
+{
+	for (__u32 slot = 0; slot < ACL_LINEAR_MAX; slot += 2) {
+		const struct acl_brief *b;
+
+		if (slot >= header->rules)
 			break;
-		r = bpf_map_lookup_elem(list, &line);
-		if (r && acl_rule_matches(r, key))
-			return acl_result(r);
+		b = acl_brief(lines, header, slot);
+		if (!b)
+			break;
+		if (acl_matches(lines, b, key))
+			return acl_result(b);
+		if (slot + 1 < header->rules && acl_matches(lines, b + 1, key))
+			return acl_result(b + 1);
 	}
 	return 0;
 }
-
-#define ACL_SETS 5
 
 /* A packet's search through an index. */
 struct acl_search {
 	void *lines;
 	const struct acl_key *key;
 	const struct acl_header *header;
-	const __u64 *set[ACL_SETS]; /* of each field: the tuples that may have a rule for it */
-	__u8 at[8];		    /* the first word of each set in its line */
-	__u64 bits;		    /* of the current word: the tuples left to ask */
-	__u32 word;		    /* next one */
-	__u32 stop;		    /* tuples from this one on have no better rule than found */
-	__u32 line;		    /* next rule to compare, 0: none */
-	__u32 left;		    /* rules to compare yet in this chain, at most */
-	__u32 prio;		    /* of the best rule so far */
-	__u32 pad;
 	__u64 result;
+	__u32 tuples; /* left to ask: a set, the best rules first */
+	__u32 next;   /* slot + 1 of the next rule to compare, 0: none */
+	__u32 left;   /* rules to compare yet in this chain, at most */
+	__u32 prio;   /* of the best rule so far */
 };
 
 /* The lowest bit that is set: BPF has no instruction for it. */
-static __always_inline __u32 acl_lowest(__u64 bits)
+static __always_inline __u32 acl_lowest(__u32 bits)
 {
-	__u32 n = 0;
-
 	bits &= -bits;
-	n |= !!(bits & 0xaaaaaaaaaaaaaaaaULL);
-	n |= !!(bits & 0xccccccccccccccccULL) << 1;
-	n |= !!(bits & 0xf0f0f0f0f0f0f0f0ULL) << 2;
-	n |= !!(bits & 0xff00ff00ff00ff00ULL) << 3;
-	n |= !!(bits & 0xffff0000ffff0000ULL) << 4;
-	n |= !!(bits & 0xffffffff00000000ULL) << 5;
-	return n;
+	return (__u32) !!(bits & 0xaaaaaaaa) | (__u32) !!(bits & 0xcccccccc) << 1 |
+	       (__u32) !!(bits & 0xf0f0f0f0) << 2 | (__u32) !!(bits & 0xff00ff00) << 3 |
+	       (__u32) !!(bits & 0xffff0000) << 4;
 }
 
-/* The entry of a trie's root for a field's 128 bits. */
-static __always_inline __u32 acl_root(void *lines, const struct acl_trie *trie, __u64 high,
-				      __u64 low)
+/* The entry of a node of so many bits for a field's value. */
+static __always_inline __u32 acl_node(void *lines, __u32 entry, __u32 bits, __u64 high, __u64 low)
 {
-	__u32 entry = trie->root, bits = trie->bits, at, line;
-	const __u32 *node;
+	__u64 word = entry & ACL_ENTRY_LOW ? low : high;
+	__u32 at = word >> ACL_ENTRY_SHIFT(entry) & ((1U << (bits & 31)) - 1);
+	__u32 line = ACL_ENTRY_LINE(entry) + at / ACL_NODE;
+	const __u32 *node = bpf_map_lookup_elem(lines, &line);
 
-	if (!bits)
-		return entry;
-	at = (entry & ACL_ENTRY_LOW ? low : high) >> ACL_ENTRY_SHIFT(entry) &
-	     ((1 << (bits & 31)) - 1);
-	line = ACL_ENTRY_LINE(entry) + at / ACL_NODE;
-	node = bpf_map_lookup_elem(lines, &line);
 	return node ? node[at % ACL_NODE] : ACL_ENTRY_ALL;
+}
+
+static __always_inline __u32 acl_root(void *lines, const struct acl_trie *t, __u64 high, __u64 low)
+{
+	return t->bits ? acl_node(lines, t->root, t->bits, high, low) : t->root;
 }
 
 static __always_inline __u32 acl_child(void *lines, __u32 entry, __u64 high, __u64 low)
 {
-	__u32 line = ACL_ENTRY_LINE(entry);
-	const __u32 *node = bpf_map_lookup_elem(lines, &line);
-	__u64 word = entry & ACL_ENTRY_LOW ? low : high;
-
-	return node ? node[(word >> ACL_ENTRY_SHIFT(entry)) % ACL_NODE] : ACL_ENTRY_ALL;
+	if (entry & ACL_ENTRY_LEAF)
+		return entry;
+	return acl_node(lines, entry, ACL_NODE_BITS, high, low);
 }
 
-/* What a leaf says. Returns false if the list is not whole. */
-static __always_inline bool acl_set(struct acl_search *s, __u32 n, __u32 entry)
+/* The tuples that can have a rule for a packet. */
+static __always_inline __u32 acl_tuples(void *lines, const struct acl_header *h,
+					const struct acl_key *k)
 {
-	__u32 line = ACL_ENTRY_SET_LINE(entry);
-
-	s->set[n] = bpf_map_lookup_elem(s->lines, &line);
-	s->at[n] = ACL_ENTRY_SET_WORD(entry);
-	return s->set[n];
-}
-
-/* Looks up what the packet's fields say of tuples. Returns false if the list is not whole. */
-static __always_inline bool acl_sets(struct acl_search *s)
-{
-	const struct acl_header *h = s->header;
-	const struct acl_key *k = s->key;
-	__u32 family = k->misc & ACL_MISC_FAMILY_MASK, line, class = ACL_CLASS(k->misc);
-	__u32 src = ACL_ENTRY_ALL, dst = ACL_ENTRY_ALL, sport, dport;
+	__u32 family = k->misc & ACL_MISC_FAMILY_MASK, class = ACL_CLASS_OTHER, src, dst, sport,
+	      dport;
 	__u64 sports = (__u64)k->sport << 48, dports = (__u64)k->dport << 48;
-	const __u32 *classes;
 
+	src = dst = ACL_ENTRY_ALL;
 	if (family == ACL_MISC_FAMILY(ACL_IP)) {
-		src = acl_root(s->lines, &h->trie[ACL_SRC4], k->src[0], k->src[1]);
-		dst = acl_root(s->lines, &h->trie[ACL_DST4], k->dst[0], k->dst[1]);
+		class = ACL_CLASS_IP + acl_class_of_proto(k->misc & ACL_MISC_PROTO_MASK);
+		src = acl_root(lines, &h->trie[ACL_SRC4], k->src[0], k->src[1]);
+		dst = acl_root(lines, &h->trie[ACL_DST4], k->dst[0], k->dst[1]);
 	} else if (family == ACL_MISC_FAMILY(ACL_IP6)) {
-		src = acl_root(s->lines, &h->trie[ACL_SRC6], k->src[0], k->src[1]);
-		dst = acl_root(s->lines, &h->trie[ACL_DST6], k->dst[0], k->dst[1]);
+		class = ACL_CLASS_IP6 + acl_class_of_proto(k->misc & ACL_MISC_PROTO_MASK);
+		src = acl_root(lines, &h->trie[ACL_SRC6], k->src[0], k->src[1]);
+		dst = acl_root(lines, &h->trie[ACL_DST6], k->dst[0], k->dst[1]);
 	}
-	sport = acl_root(s->lines, &h->trie[ACL_SPORT], sports, 0);
-	dport = acl_root(s->lines, &h->trie[ACL_DPORT], dports, 0);
-	line = h->classes + class / ACL_NODE;
-	classes = bpf_map_lookup_elem(s->lines, &line);
-	if (!classes || !acl_set(s, 0, classes[class % ACL_NODE]))
-		return false;
+	sport = acl_root(lines, &h->trie[ACL_SPORT], sports, 0);
+	dport = acl_root(lines, &h->trie[ACL_DPORT], dports, 0);
 	/* side by side, so that one does not wait for the other's memory */
-	for (int i = 0; i < ACL_DEPTH; i++) {
-		if (!(src & ACL_ENTRY_LEAF))
-			src = acl_child(s->lines, src, k->src[0], k->src[1]);
-		if (!(dst & ACL_ENTRY_LEAF))
-			dst = acl_child(s->lines, dst, k->dst[0], k->dst[1]);
-		if (!(sport & ACL_ENTRY_LEAF))
-			sport = acl_child(s->lines, sport, sports, 0);
-		if (!(dport & ACL_ENTRY_LEAF))
-			dport = acl_child(s->lines, dport, dports, 0);
-		if (src & dst & sport & dport & ACL_ENTRY_LEAF)
-			break;
+	for (int i = 0; i < ACL_DEPTH && !(src & dst & sport & dport & ACL_ENTRY_LEAF); i++) {
+		src = acl_child(lines, src, k->src[0], k->src[1]);
+		dst = acl_child(lines, dst, k->dst[0], k->dst[1]);
+		sport = acl_child(lines, sport, sports, 0);
+		dport = acl_child(lines, dport, dports, 0);
 	}
-	for (int i = 1; i < ACL_SETS; i++) {
-		s->set[i] = s->set[0];
-		s->at[i] = s->at[0];
-	}
-	return (src == ACL_ENTRY_ALL || acl_set(s, 1, src)) &&
-	       (dst == ACL_ENTRY_ALL || acl_set(s, 2, dst)) &&
-	       (sport == ACL_ENTRY_ALL || acl_set(s, 3, sport)) &&
-	       (dport == ACL_ENTRY_ALL || acl_set(s, 4, dport));
+	return src & dst & sport & dport & h->class[class] & ~ACL_ENTRY_LEAF;
 }
 
-/* Asks a tuple for its rules: the first one's line, or 0. */
-static __always_inline __u32 acl_probe(struct acl_search *s, __u32 n)
+/* Where the first of the tuples has its rule for the packet, if it has one. */
+static __always_inline void acl_probe(struct acl_search *s)
 {
-	const struct acl_tuple *tuple;
-	const __u32 *bucket;
-	__u32 line = s->header->tuple + n, at, entry;
-	__u64 h;
+	__u32 line = s->header->tuple + acl_lowest(s->tuples), pilot;
+	const struct acl_tuple *tuple = bpf_map_lookup_elem(s->lines, &line);
+	const __u16 *pilots;
+	__u64 hash;
 
-	tuple = bpf_map_lookup_elem(s->lines, &line);
+	s->tuples &= s->tuples - 1;
 	if (!tuple)
-		return 0;
-	h = acl_hash(s->key, tuple);
-	line = s->header->bucket + ACL_HASH_BUCKET(h, s->header->buckets);
-	bucket = bpf_map_lookup_elem(s->lines, &line);
-	if (!bucket)
-		return 0;
+		return;
 	s->left = tuple->chain;
-	at = ACL_HASH_PLACE(h);
-	for (int i = 0; i < ACL_BUCKET; i++) {
-		entry = bucket[(at + i) % ACL_BUCKET];
-		if (!entry)
-			return 0;
-		if (entry >> ACL_LINE_BITS == ACL_HASH_PRINT(h))
-			return ACL_NEXT_LINE(entry);
-	}
-	return 0;
+	hash = acl_hash(s->key, tuple);
+	pilot = acl_pilot(hash, s->header->pilots);
+	line = s->header->pilot + pilot / ACL_PILOTS_OF_LINE;
+	pilots = bpf_map_lookup_elem(s->lines, &line);
+	if (pilots)
+		s->next = 1 + acl_slot(hash, pilots[pilot % ACL_PILOTS_OF_LINE], s->header->slots);
 }
 
-/* Goes to the next tuple that may have a rule for the packet. Returns whether it is all over. */
-static __always_inline bool acl_next(struct acl_search *s)
+/* Compares a rule, of the next tuple if need be. Returns whether that was all. */
+static __always_inline bool acl_compare(struct acl_search *s)
 {
-	__u32 word = s->word, n;
+	const struct acl_brief *b;
+	__u32 slot;
 
-	if (!s->bits) {
-		if (word >= s->header->words || word * 64 >= s->stop)
+	if (!s->next) {
+		if (!s->tuples)
 			return true;
-		s->bits = s->set[0][(s->at[0] + word) % 16] & s->set[1][(s->at[1] + word) % 16] &
-			  s->set[2][(s->at[2] + word) % 16] & s->set[3][(s->at[3] + word) % 16] &
-			  s->set[4][(s->at[4] + word) % 16];
-		s->word = word + 1;
-		if (!s->bits)
-			return false;
+		acl_probe(s);
+		if (!s->next)
+			return true;
 	}
-	n = acl_lowest(s->bits) + (s->word - 1) * 64;
-	if (n >= s->stop)
+	slot = s->next - 1;
+	s->next = 0;
+	b = acl_brief(s->lines, s->header, slot);
+	if (!b)
 		return true;
-	s->bits &= s->bits - 1;
-	s->line = acl_probe(s, n);
-	return false;
-}
-
-static long acl_step(__u32 index, void *context)
-{
-	struct acl_search *s = context;
-	const struct acl_rule *r;
-	__u32 next;
-
-	if (!s->line && acl_next(s))
-		return 1;
-	if (!s->line)
-		return 0;
-	r = bpf_map_lookup_elem(s->lines, &s->line);
-	if (!r)
-		return 1;
-	next = r->next;
-	s->line = 0;
-	if (r->prio >= s->prio)
-		return 0;
-	if (acl_rule_matches(r, s->key)) {
-		s->prio = r->prio;
-		s->result = acl_result(r);
-		s->stop = ACL_NEXT_STOP(next);
-	} else if (--s->left) {
-		s->line = ACL_NEXT_LINE(next);
+	if (b->prio < s->prio && acl_matches(s->lines, b, s->key)) {
+		s->prio = b->prio;
+		s->result = acl_result(b);
+		s->tuples &= (1U << ACL_NEXT_STOP(b->next)) - 1;
+	} else if (b->prio < s->prio && --s->left) {
+		s->next = ACL_NEXT_SLOT(b->next);
 	}
-	return 0;
+	return !s->next && !s->tuples;
 }
 
-static __always_inline __u64 acl_match_index(void *lines, const struct acl_key *key,
-					     const struct acl_header *header)
+static long acl_step(__u32 index, void *search)
+{
+	return acl_compare(search);
+}
+
+static __always_inline __u64 acl_match_index(void *lines, const struct acl_header *header,
+					     const struct acl_key *key)
 {
 	struct acl_search s = {
 		.lines = lines,
 		.key = key,
 		.header = header,
-		.stop = header->tuples,
+		.tuples = acl_tuples(lines, header, key),
 		.prio = ACL_PRIO_MAX + 1U,
 	};
 
-	if (acl_sets(&s))
-		bpf_loop(ACL_WORK_MAX + ACL_TUPLE_MAX / 64, acl_step, &s, 0);
+	if (!acl_compare(&s)) /* most packets are done */
+		bpf_loop(ACL_WORK_MAX, acl_step, &s, 0);
 	return s.result;
 }
 
@@ -266,8 +237,8 @@ __noinline __u64 acl_match(__u32 list, __u32 place)
 	if (!header)
 		return 0;
 	if (!header->tuples)
-		return acl_match_linear(lines, &l3->key, header->rules);
-	return acl_match_index(lines, &l3->key, header);
+		return acl_match_linear(lines, header, &l3->key);
+	return acl_match_index(lines, header, &l3->key);
 }
 
 #endif

@@ -27,14 +27,15 @@ static bool table_grow(struct acl_table *t)
 }
 
 struct acl_slot *acl_table_find(struct acl_table *t, __u32 hash,
-				bool (*same)(const void *ctx, __u32 value), const void *ctx)
+				bool (*same)(const void *something, __u32 value),
+				const void *something)
 {
 	__u32 at;
 
 	if ((!t->slot || t->n > t->mask / 2) && !table_grow(t))
 		return NULL;
 	for (at = hash & t->mask; t->slot[at].value; at = (at + 1) & t->mask) {
-		if (t->slot[at].hash == hash && same(ctx, t->slot[at].value))
+		if (t->slot[at].hash == hash && same(something, t->slot[at].value))
 			break;
 	}
 	return &t->slot[at];
@@ -82,50 +83,16 @@ __u32 acl_lines_add(struct acl_lines *l, __u32 n)
 	return at;
 }
 
-const __u64 *acl_lines_words(const struct acl_lines *l, __u32 leaf)
-{
-	return (const __u64 *)&l->line[ACL_ENTRY_SET_LINE(leaf)] + ACL_ENTRY_SET_WORD(leaf);
-}
-
 struct candidate {
 	const struct acl_lines *lines;
-	const void *content;
+	const __u32 *entries;
 };
 
-static bool same_set(const void *ctx, __u32 leaf)
+static bool same_node(const void *something, __u32 line)
 {
-	const struct candidate *c = ctx;
+	const struct candidate *c = something;
 
-	return !memcmp(acl_lines_words(c->lines, leaf), c->content,
-		       c->lines->words * sizeof(__u64));
-}
-
-__u32 acl_lines_set(struct acl_lines *l, const struct acl_set *set)
-{
-	struct candidate c = {l, set};
-	__u32 hash = hash_words(set->word, l->words), leaf;
-	struct acl_slot *slot = acl_table_find(&l->set_table, hash, same_set, &c);
-
-	if (!slot || slot->value)
-		return slot ? slot->value : 0;
-	if (!l->sets || l->word + l->words > ACL_SET_WORDS) {
-		l->sets = acl_lines_add(l, 1);
-		l->word = 0;
-		if (!l->sets)
-			return 0;
-	}
-	leaf = ACL_ENTRY_LEAF | l->sets << 4 | l->word;
-	memcpy((__u64 *)&l->line[l->sets] + l->word, set->word, l->words * sizeof(__u64));
-	l->word += l->words;
-	acl_table_take(&l->set_table, slot, hash, leaf);
-	return leaf;
-}
-
-static bool same_node(const void *ctx, __u32 line)
-{
-	const struct candidate *c = ctx;
-
-	return !memcmp(&c->lines->line[line], c->content, ACL_LINE);
+	return !memcmp(&c->lines->line[line], c->entries, ACL_LINE);
 }
 
 __u32 acl_lines_node(struct acl_lines *l, const __u32 *entries)
@@ -137,21 +104,20 @@ __u32 acl_lines_node(struct acl_lines *l, const __u32 *entries)
 
 	memcpy(words, entries, ACL_LINE);
 	hash = hash_words(words, ACL_LINE / sizeof(__u64));
-	slot = acl_table_find(&l->node_table, hash, same_node, &c);
+	slot = acl_table_find(&l->nodes, hash, same_node, &c);
 	if (!slot || slot->value)
 		return slot ? slot->value : 0;
 	line = acl_lines_add(l, 1);
 	if (!line)
 		return 0;
 	memcpy(&l->line[line], entries, ACL_LINE);
-	acl_table_take(&l->node_table, slot, hash, line);
+	acl_table_take(&l->nodes, slot, hash, line);
 	return line;
 }
 
 void acl_lines_free(struct acl_lines *l)
 {
 	free(l->line);
-	acl_table_free(&l->set_table);
-	acl_table_free(&l->node_table);
+	acl_table_free(&l->nodes);
 	*l = (struct acl_lines){};
 }

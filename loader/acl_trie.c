@@ -24,36 +24,21 @@ struct builder {
 	bool failed;	       /* no memory */
 };
 
-static bool same_number(const void *ctx, __u32 value)
+static bool same_number(const void *something, __u32 value)
 {
-	return *(const __u32 *)ctx == value;
+	return *(const __u32 *)something == value;
 }
 
-static __u32 leaf_of(struct builder *b, const struct acl_set *set)
+static __u32 leaf_of(struct builder *b, __u32 set)
 {
-	__u32 leaf = acl_lines_set(b->lines, set), hash = leaf * 0x9e3779b1;
-	struct acl_slot *slot;
+	__u32 leaf = ACL_ENTRY_LEAF | set, hash = set * 0x9e3779b1;
+	struct acl_slot *slot = acl_table_find(&b->seen, hash, same_number, &leaf);
 
-	slot = leaf ? acl_table_find(&b->seen, hash, same_number, &leaf) : NULL;
 	if (!slot)
 		b->failed = true;
 	else if (!slot->value)
 		acl_table_take(&b->seen, slot, hash, leaf);
 	return leaf;
-}
-
-static void set_add(struct acl_set *set, __u32 tuple)
-{
-	set->word[tuple / 64] |= 1ULL << tuple % 64;
-}
-
-static __u32 set_count(const struct acl_set *set, __u32 words)
-{
-	__u32 n = 0;
-
-	for (__u32 i = 0; i < words; i++)
-		n += __builtin_popcountll(set->word[i]);
-	return n;
 }
 
 /* How many leading bits two prefixes' values share. */
@@ -88,11 +73,11 @@ static __u32 bits_of(const struct acl_prefix *p, __u32 offset, __u32 bits)
 }
 
 static __u32 branch(struct builder *b, __u32 from, __u32 to, __u32 offset, __u32 depth,
-		    const struct acl_set *above);
+		    __u32 above);
 
 /* A prefix that ends inside a node holds for a span of its entries. */
 struct span {
-	struct acl_set set;
+	__u32 set;
 	__u32 end;
 	__u32 leaf;
 };
@@ -105,20 +90,20 @@ static struct span *span_open(struct span *top, __u32 end, __u32 tuple)
 		top[1].end = end;
 		top++;
 	}
-	set_add(&top->set, tuple);
+	top->set |= 1U << tuple;
 	top->leaf = 0;
 	return top;
 }
 
 /* Fills a node's entries, which tell bits [offset, offset + bits) of prefixes [from, to). */
 static void fill(struct builder *b, __u32 from, __u32 to, __u32 offset, __u32 bits, __u32 depth,
-		 const struct acl_set *above, __u32 *entry)
+		 __u32 above, __u32 *entry)
 {
 	const struct acl_prefix *p = b->prefix;
 	struct span span[SPANS], *top = span;
 	__u32 i = from, j;
 
-	span->set = *above;
+	span->set = above;
 	span->end = 1U << bits;
 	span->leaf = 0;
 	for (__u32 at = 0; at < 1U << bits; at++) {
@@ -130,10 +115,10 @@ static void fill(struct builder *b, __u32 from, __u32 to, __u32 offset, __u32 bi
 		for (j = i; j < to && bits_of(&p[j], offset, bits) == at; j++)
 			;
 		if (i < j) {
-			entry[at] = branch(b, i, j, offset + bits, depth + 1, &top->set);
+			entry[at] = branch(b, i, j, offset + bits, depth + 1, top->set);
 		} else {
 			if (!top->leaf)
-				top->leaf = leaf_of(b, &top->set);
+				top->leaf = leaf_of(b, top->set);
 			entry[at] = top->leaf;
 		}
 		i = j;
@@ -141,18 +126,16 @@ static void fill(struct builder *b, __u32 from, __u32 to, __u32 offset, __u32 bi
 }
 
 /* The entry for prefixes [from, to), of which the first `offset` bits are told. */
-static __u32 branch(struct builder *b, __u32 from, __u32 to, __u32 offset, __u32 depth,
-		    const struct acl_set *above)
+static __u32 branch(struct builder *b, __u32 from, __u32 to, __u32 offset, __u32 depth, __u32 above)
 {
 	const struct acl_prefix *p = b->prefix;
-	struct acl_set set = *above, all;
-	__u32 entry[ACL_NODE], common, line;
+	__u32 entry[ACL_NODE], set = above, all, common, line;
 
 	for (;;) {
 		for (; from < to && p[from].len <= offset; from++)
-			set_add(&set, p[from].tuple);
+			set |= 1U << p[from].tuple;
 		if (from == to)
-			return leaf_of(b, &set);
+			return leaf_of(b, set);
 		common = common_bits(&p[from], &p[to - 1]);
 		for (__u32 i = from; i < to && common > offset; i++)
 			common = p[i].len < common ? p[i].len : common;
@@ -162,12 +145,11 @@ static __u32 branch(struct builder *b, __u32 from, __u32 to, __u32 offset, __u32
 	}
 	all = set;
 	for (__u32 i = from; i < to; i++)
-		set_add(&all, p[i].tuple);
-	if (depth == ACL_DEPTH ||
-	    set_count(&all, b->lines->words) - set_count(&set, b->lines->words) <= b->slack)
-		return leaf_of(b, &all);
+		all |= 1U << p[i].tuple;
+	if (depth == ACL_DEPTH || (__u32)__builtin_popcount(all & ~set) <= b->slack)
+		return leaf_of(b, all);
 	offset = node_offset(offset, ACL_NODE_BITS);
-	fill(b, from, to, offset, ACL_NODE_BITS, depth, &set, entry);
+	fill(b, from, to, offset, ACL_NODE_BITS, depth, set, entry);
 	for (__u32 i = 1; i < ACL_NODE; i++) {
 		if (entry[i] != entry[0]) {
 			line = acl_lines_node(b->lines, entry);
@@ -205,14 +187,13 @@ static __u32 unique(struct acl_prefix *p, __u32 n)
 static int make_root(struct builder *b, __u32 n, struct acl_trie *trie)
 {
 	const struct acl_prefix *p = b->prefix;
-	__u32 bits = ACL_NODE_BITS, offset = 0, from = 0, line, *entry;
-	struct acl_set set = {};
+	__u32 bits = ACL_NODE_BITS, offset = 0, from = 0, set = 0, line, *entry;
 
 	for (; from < n && !p[from].len; from++)
-		set_add(&set, p[from].tuple);
+		set |= 1U << p[from].tuple;
 	if (from == n) {
 		trie->bits = 0;
-		trie->root = leaf_of(b, &set);
+		trie->root = leaf_of(b, set);
 		return 0;
 	}
 	while (bits < ROOT_BITS_MAX && 1U << (bits + 1) < n)
@@ -224,7 +205,7 @@ static int make_root(struct builder *b, __u32 n, struct acl_trie *trie)
 	entry = malloc(sizeof(*entry) << bits);
 	if (!entry)
 		return -ENOMEM;
-	fill(b, from, n, offset, bits, 0, &set, entry);
+	fill(b, from, n, offset, bits, 0, set, entry);
 	line = acl_lines_add(b->lines, 1U << bits >> ACL_NODE_BITS);
 	if (line)
 		memcpy(&b->lines->line[line], entry, sizeof(*entry) << bits);
@@ -253,7 +234,8 @@ int acl_trie_make(struct acl_lines *l, struct acl_prefix *prefixes, __u32 n, __u
 	struct builder b = {.lines = l, .prefix = prefixes, .slack = slack};
 	int err;
 
-	qsort(prefixes, n, sizeof(*prefixes), by_value);
+	if (n)
+		qsort(prefixes, n, sizeof(*prefixes), by_value);
 	err = make_root(&b, unique(prefixes, n), trie);
 	if (!err)
 		err = b.failed ? -ENOMEM : collect(&b, leaves);

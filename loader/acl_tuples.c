@@ -61,7 +61,7 @@ static struct acl_key rule_mask(const struct acl_rule *r)
 	};
 }
 
-static struct acl_key rule_key(const struct acl_rule *r)
+struct acl_key acl_rule_key(const struct acl_rule *r)
 {
 	return (struct acl_key){
 		.src = {r->src[0], r->src[1]},
@@ -120,9 +120,9 @@ struct wanted {
 	const struct acl_key *mask;
 };
 
-static bool same_mask(const void *ctx, __u32 value)
+static bool same_mask(const void *something, __u32 value)
 {
-	const struct wanted *w = ctx;
+	const struct wanted *w = something;
 
 	return !memcmp(&w->j->group[value - 1].tuple.mask, w->mask, sizeof(*w->mask));
 }
@@ -423,7 +423,7 @@ static int join_pairs(struct joiner *j, __u32 *order, __u32 target, __u32 chain)
 	return err;
 }
 
-static int join_groups(struct joiner *j, const struct acl_joining *joining)
+static int join_groups(struct joiner *j, __u32 most, __u32 chain)
 {
 	__u32 *order = malloc((j->n + 1) * sizeof(*order));
 	int err = order ? 0 : -ENOMEM;
@@ -433,11 +433,11 @@ static int join_groups(struct joiner *j, const struct acl_joining *joining)
 		if (count_rules(j, &j->group[i], &j->group[i], NONE) != NONE)
 			err = -ENOMEM;
 	}
-	for (__u32 chain = 2; !err && chain <= joining->chain; chain++)
-		join_round(j, order, 1, chain);
-	for (__u32 chain = joining->chain; !err && j->alive > joining->target; chain *= 2) {
-		join_round(j, order, joining->target, chain);
-		err = join_pairs(j, order, joining->target, chain);
+	for (__u32 i = 2; !err && i <= chain; i++)
+		join_round(j, order, 1, i);
+	for (__u32 i = chain; !err && j->alive > most; i *= 2) {
+		join_round(j, order, most, i);
+		err = join_pairs(j, order, most, i);
 	}
 	free(order);
 	return err;
@@ -486,8 +486,7 @@ static void joiner_free(struct joiner *j)
 	acl_table_free(&j->groups);
 }
 
-static int join_rules(struct joiner *j, const struct acl_joining *joining,
-		      struct acl_tuples *tuples)
+static int join_rules(struct joiner *j, __u32 most, __u32 chain, struct acl_tuples *tuples)
 {
 	__u32 level = 0;
 	int err;
@@ -497,24 +496,24 @@ static int join_rules(struct joiner *j, const struct acl_joining *joining,
 	if (!j->key || !j->link)
 		return -ENOMEM;
 	for (__u32 i = 0; i < j->rules; i++)
-		j->key[i] = rule_key(&j->rule[i]);
+		j->key[i] = acl_rule_key(&j->rule[i]);
 	err = sort_rules(j, level);
-	tuples->natural = j->n;
+	tuples->masks = j->n;
 	while (!err && j->n > NATURAL_MAX)
 		err = sort_rules(j, ++level);
 	if (!err)
-		err = join_groups(j, joining);
+		err = join_groups(j, most, chain);
 	return err ? err : make_tuples(j, tuples);
 }
 
-int acl_tuples_make(const struct acl_rule *rules, __u32 n, const struct acl_joining *joining,
+int acl_tuples_make(const struct acl_rule *rules, __u32 n, __u32 most, __u32 chain,
 		    struct acl_tuples *tuples)
 {
 	struct joiner j = {.rule = rules, .rules = n};
 	int err;
 
 	*tuples = (struct acl_tuples){};
-	err = join_rules(&j, joining, tuples);
+	err = join_rules(&j, most, chain, tuples);
 	joiner_free(&j);
 	if (!err)
 		return 0;

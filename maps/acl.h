@@ -3,9 +3,9 @@
  * Access control lists: rules, and what they are matched against. A list is one array map of
  * 128-octet lines, made by the command line (loader/acl_compile.c) and never changed: a new
  * list takes the place of the old one by a single update of `acl_lists`, so each packet
- * meets one of them, whole. Line 0 is the header, the rules follow, then the index that finds
- * a rule among many (docs/DESIGN.md). Counters are apart, in `acl_counters`: a rule keeps its
- * number through reloads.
+ * meets one of them, whole. Line 0 is the header, the rules follow, then what is compared of
+ * them and the index that finds one among many (docs/DESIGN.md). Counters are apart, in
+ * `acl_counters`: a rule keeps its number through reloads.
  */
 #ifndef MAPS_ACL_H
 #define MAPS_ACL_H
@@ -17,7 +17,7 @@
 #define ACL_LINE	   128 /* octets */
 #define ACL_LINEAR_MAX	   16  /* rules up to which a list is scanned */
 #define ACL_RULE_MAX	   (1 << 17)
-#define ACL_TUPLE_MAX	   1024 /* bits of a line */
+#define ACL_TUPLE_MAX	   31 /* bits of a leaf */
 #define ACL_PRIO_MAX	   0x7fffffff
 
 #define ACL_COUNTER_CHUNK  4096 /* counters of one map in acl_counters */
@@ -105,7 +105,6 @@ _Static_assert(__builtin_offsetof(struct acl_key, misc) % 8 == 0, "misc and port
 #define ACL_GIVEN_DST_LEN   0x4000
 
 #define ACL_RULE_LOG	    0x1
-#define ACL_RULE_COPY	    0x2 /* of the index: not one of the list's rules */
 
 /* One line. A packet matches if (packet & mask) == key in all words, and the ports are inside. */
 struct acl_rule {
@@ -124,7 +123,7 @@ struct acl_rule {
 	__u16 dport_min;
 	__u16 dport_max;
 	__u32 prio; /* unique in its list; the lowest that matches decides */
-	__u32 next; /* the index's: line of the next rule to look at, 0: none */
+	__u32 pad;
 	__u32 counter;
 	__u16 given; /* ACL_GIVEN_… */
 	enum acl_action action;
@@ -133,11 +132,34 @@ struct acl_rule {
 _Static_assert(sizeof(struct acl_rule) == ACL_LINE, "one line");
 
 /*
+ * What of a rule is compared first, two in a line: for most rules all there is. The upper 32
+ * bits of addresses are all of IPv4's.
+ */
+struct acl_brief {
+	__u32 src;
+	__u32 src_mask;
+	__u32 dst;
+	__u32 dst_mask;
+	__u32 misc;
+	__u32 misc_mask;
+	__u16 sport_min;
+	__u16 sport_max;
+	__u16 dport_min;
+	__u16 dport_max;
+	__u32 prio;
+	__u32 result; /* lower half of ACL_RESULT…, and ACL_BRIEF_MORE */
+	__u32 rule;   /* its line */
+	__u32 next;   /* of the index: ACL_NEXT_… */
+	__u32 pad[4];
+};
+_Static_assert(sizeof(struct acl_brief) == ACL_LINE / 2, "two in a line");
+#define ACL_BRIEF_MORE 0x80000000 /* the rule asks for more than is here */
+
+/*
  * The index of a list. A tuple is a mask: its rules are found by a hash of the packet under
  * that mask. Tries of a packet's fields say which tuples can have a rule for it. All is made,
  * and explained, by loader/acl_compile.c, and read by bpf/acl_match.h.
  */
-
 struct acl_tuple {
 	struct acl_key mask;
 	__u64 seed;
@@ -147,24 +169,22 @@ struct acl_tuple {
 _Static_assert(sizeof(struct acl_tuple) == ACL_LINE, "one line");
 
 /*
- * An entry of a trie: a leaf has the place of a set of tuples, in 64-bit words from line 0 on.
- * A node has its line and how far the packet's word is shifted to the right to have in its
- * lowest five bits which of the line's entries is next. ACL_ENTRY_LOW: it is the second word.
+ * An entry of a trie. A leaf has a set of tuples. A node has its line, and how far the
+ * packet's word is shifted to the right to have in its lowest five bits which of the line's
+ * entries is next. ACL_ENTRY_LOW: it is the second word.
  */
-#define ACL_ENTRY_LEAF	      0x80000000
-#define ACL_ENTRY_LOW	      0x40000000
-#define ACL_ENTRY_LINE(e)     ((e)&0xffffff)
-#define ACL_ENTRY_SHIFT(e)    ((e) >> 24 & 63)
-#define ACL_ENTRY_SET_LINE(e) ((e) >> 4 & 0x7ffffff)
-#define ACL_ENTRY_SET_WORD(e) ((e)&15)
-#define ACL_ENTRY_ALL	      0xffffffff /* a leaf: the field does not matter */
-#define ACL_NODE_BITS	      5
-#define ACL_NODE	      (1 << ACL_NODE_BITS) /* entries of a line */
-#define ACL_DEPTH	      8			   /* nodes below a trie's root, at most */
+#define ACL_ENTRY_LEAF	   0x80000000
+#define ACL_ENTRY_LOW	   0x40000000
+#define ACL_ENTRY_LINE(e)  ((e)&0xffffff)
+#define ACL_ENTRY_SHIFT(e) ((e) >> 24 & 63)
+#define ACL_ENTRY_ALL	   0xffffffff /* a leaf: all tuples */
+#define ACL_NODE_BITS	   5
+#define ACL_NODE	   (1 << ACL_NODE_BITS) /* entries of a line */
+#define ACL_DEPTH	   8			/* nodes below a trie's root, at most */
 
 struct acl_trie {
-	__u32 root; /* an entry, whose node has as many lines as `bits` needs */
-	__u32 bits; /* looked at by the root; 0: the root is a leaf */
+	__u32 root; /* an entry; its node has as many lines as `bits` needs */
+	__u32 bits; /* that the root looks at; 0: it is a leaf */
 };
 
 enum acl_field {
@@ -177,38 +197,59 @@ enum acl_field {
 	ACL_TRIES,
 };
 
-/* By protocol and family: what there is instead of a trie for the misc word. */
-#define ACL_CLASSES	1024
-#define ACL_CLASS(misc) (((misc)&ACL_MISC_PROTO_MASK) | ((misc)&ACL_MISC_FAMILY_MASK) >> 8)
+/* Leaves by family and protocol. */
+enum acl_class {
+	ACL_CLASS_OTHER, /* neither IPv4 nor IPv6 */
+	ACL_CLASS_IP,	 /* the last of a family is for the rest of its protocols */
+	ACL_CLASS_IP6 = ACL_CLASS_IP + 4,
+	ACL_CLASSES = ACL_CLASS_IP6 + 4,
+};
 
-/* A bucket is a line of 32-bit entries, a rule's line and more bits of its hash; 0: free. */
-#define ACL_BUCKET		    32
-#define ACL_LINE_BITS		    18
-#define ACL_HASH_BUCKET(h, buckets) ((__u32)(((h) >> 32) * (buckets) >> 32))
-#define ACL_HASH_PRINT(h)	    ((__u32)(h) >> ACL_LINE_BITS)
-#define ACL_HASH_PLACE(h)	    ((__u32)(h) & (ACL_BUCKET - 1))
+/* The place of a protocol among its family's classes. */
+static inline __u32 acl_class_of_proto(__u32 proto)
+{
+	return proto == 6 ? 0 : proto == 17 ? 1 : proto == 1 || proto == 58 ? 2 : 3;
+}
 
-/* In acl_rule.next: the next rule's line, and how many tuples can have a rule before this one. */
-#define ACL_NEXT_LINE(n) ((n) & ((1 << ACL_LINE_BITS) - 1))
-#define ACL_NEXT_STOP(n) ((n) >> ACL_LINE_BITS)
+/*
+ * A perfect hash: a pilot is chosen for each 1 of `pilots` groups of hashes so that all of them
+ * go to places of their own.
+ */
+#define ACL_PILOTS_OF_LINE 64 /* of 16 bits */
+#define ACL_SLOT_BITS	   18
+
+static inline __u32 acl_pilot(__u64 hash, __u32 pilots)
+{
+	return (hash >> 32) * pilots >> 32;
+}
+
+static inline __u32 acl_slot(__u64 hash, __u32 pilot, __u32 slots)
+{
+	return ((hash ^ pilot * 0x9e3779b97f4a7c15) * 0x7d6eb9026e7f2f2b >> 32) * slots >> 32;
+}
+
+/* In acl_brief.next: the next one's slot + 1, or 0, and how many tuples can have a better rule. */
+#define ACL_NEXT_SLOT(n) ((n) & ((1 << ACL_SLOT_BITS) - 1))
+#define ACL_NEXT_STOP(n) ((n) >> ACL_SLOT_BITS & 31)
 
 /* Tuples asked and rules compared for one packet, at most. */
 #define ACL_WORK_MAX 512
 
 /* Line 0 of a list. */
 struct acl_header {
-	__u32 rules;   /* in lines 1 to rules */
-	__u32 lines;   /* in all */
-	__u32 tuples;  /* of the index, 0: there is none, and the rules are scanned */
-	__u32 probes;  /* of the index: the most that a packet can need */
-	__u32 steps;   /* rules compared: the most that a packet can need */
-	__u32 tuple;   /* line of the first tuple */
-	__u32 buckets; /* lines of the hash table */
-	__u32 bucket;  /* its first */
-	__u32 classes; /* line of the table by protocol and family: ACL_CLASSES leaves */
-	__u32 words;   /* 64-bit words of a set of tuples */
+	__u32 rules;  /* in lines 1 to rules */
+	__u32 lines;  /* in all */
+	__u32 tuples; /* of the index, 0: there is none, and the rules are scanned */
+	__u32 probes; /* tuples asked: the most that a packet can need */
+	__u32 steps;  /* rules compared: the most that a packet can need */
+	__u32 brief;  /* line of the first brief */
+	__u32 slots;  /* for briefs */
+	__u32 tuple;  /* line of the first tuple */
+	__u32 pilot;  /* line of the first pilot */
+	__u32 pilots;
 	struct acl_trie trie[ACL_TRIES];
-	__u32 pad[10];
+	__u32 class[ACL_CLASSES];
+	__u32 pad;
 };
 _Static_assert(sizeof(struct acl_header) == ACL_LINE, "one line");
 
