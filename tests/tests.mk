@@ -1,10 +1,11 @@
 # The test programs, in $(B)/tests/, with the sanitizers.
 #
 #   unit      words, tables and JSON without a kernel
-#   acl_rules rules, files of rules and events without a kernel
+#   acl_words rules, files of rules and events without a kernel
 #   load      every program passes this kernel's verifier
 #   packet    packet tables at both hooks
 #   captures  real captures, mutated
+#   acl       lists of rules against a scan of them; `acl bench` measures
 #
 # and what system tests need, in $(B)/helpers/:
 #
@@ -12,7 +13,7 @@
 
 T := $(B)/tests
 TEST_HEADERS := $(wildcard tests/*.h)
-TEST_PROGRAMS := unit acl_rules load packet captures
+TEST_PROGRAMS := unit acl_words acl load packet captures
 LAB := lab frame tap
 # A row of a table names what matters: the rest is 0.
 TEST_CFLAGS = $(CFLAGS) $(SANITIZE) -Wno-missing-field-initializers
@@ -37,7 +38,7 @@ $(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host
 $(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err flow_row)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
 
-$(T)/acl_rules: $(T)/acl_rules.o $(patsubst %,$(B)/sanitized/%.o,acl_parse acl_event parse out err)
+$(T)/acl_words: $(T)/acl_words.o $(patsubst %,$(B)/sanitized/%.o,acl_parse acl_event parse out err)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
 
 $(T)/load: $(T)/load.o $(T)/tap.o
@@ -54,3 +55,16 @@ $(B)/fuzz/acl_list: tests/fuzz/acl_list.c $(patsubst %,loader/%.c,acl_parse pars
 		Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_CFLAGS) -o $@ $(filter %.c,$^) -ljson-c
+
+$(T)/acl: $(patsubst %,$(T)/%.o,acl acl_bench acl_kernel acl_native acl_rules tap) \
+	$(patsubst %,$(B)/sanitized/%.o,acl_compile acl_hash acl_lines acl_trie acl_tuples err)
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf
+
+$(T)/acl_kernel.o: $(T)/acl.skel.h
+
+$(T)/%.skel.h: $(T)/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+$(T)/%.bpf.o: tests/%.bpf.c $(HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) $(BPFCFLAGS) -c -o $@ $<
