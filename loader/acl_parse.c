@@ -598,7 +598,7 @@ static int read_line(struct reading *in, char *line, size_t size)
 		err = acl_next_prio(in->last, &r->prio);
 	if (err)
 		return err;
-	r->next = in->line;
+	r->line = in->line;
 	if (r->prio > in->last)
 		in->last = r->prio;
 	in->rules.n++;
@@ -611,7 +611,7 @@ static int by_prio_and_line(const void *a, const void *b)
 
 	if (x->prio != y->prio)
 		return x->prio < y->prio ? -1 : 1;
-	return x->next < y->next ? -1 : x->next > y->next;
+	return x->line < y->line ? -1 : x->line > y->line;
 }
 
 static int sort_rules(struct reading *in)
@@ -626,9 +626,9 @@ static int sort_rules(struct reading *in)
 	for (__u32 i = 1; i < in->rules.n; i++)
 		if (at[i - 1].prio == at[i].prio)
 			return usage("%.80s line %u: prio %u is that of line %u", in->name,
-				     at[i].next, at[i].prio, at[i - 1].next);
+				     at[i].line, at[i].prio, at[i - 1].line);
 	for (__u32 i = 0; i < in->rules.n; i++)
-		at[i].next = 0;
+		at[i].line = 0;
 	return 0;
 }
 

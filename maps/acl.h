@@ -123,7 +123,7 @@ struct acl_rule {
 	__u16 dport_min;
 	__u16 dport_max;
 	__u32 prio; /* unique in its list; the lowest that matches decides */
-	__u32 pad;
+	__u32 line; /* of a file, while that is being read; else 0 */
 	__u32 counter;
 	__u16 given; /* ACL_GIVEN_… */
 	enum acl_action action;

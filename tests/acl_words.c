@@ -543,7 +543,7 @@ static void rules_that_are_the_same(void **state)
 	for (size_t i = 0; i < COUNT(same); i++) {
 		assert_int_equal(rule_of(same[i][0], &a) | rule_of(same[i][1], &b), 0);
 		a.counter = 5; /* nor does what the kernel adds matter */
-		a.next = 7;
+		a.line = 7;
 		assert_true(acl_rule_same(&a, &b));
 	}
 	for (size_t i = 0; i < COUNT(other); i++) {
@@ -603,7 +603,7 @@ static void lists_are_read(void **state)
 		for (n = 0; good[i].prios[n]; n++) {
 			assert_true(n < l.n);
 			assert_int_equal(l.at[n].prio, good[i].prios[n]);
-			assert_int_equal(l.at[n].next, 0);
+			assert_int_equal(l.at[n].line, 0);
 		}
 		assert_int_equal(l.n, n);
 		free(l.at);
