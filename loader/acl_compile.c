@@ -7,7 +7,7 @@
 #include "acl_index.h"
 #include "err.h"
 
-#define SMALL 4096 /* rules of a list whose tries may be precise */
+#define SLACK 1 /* tuples that a leaf may have in vain */
 
 struct compiler {
 	const struct acl_rule *rule;
@@ -124,8 +124,8 @@ static int make_trie(struct compiler *c, enum acl_field field, struct prefixes *
 		    !add_field(p, &c->rule[i], field, c->tuples.of[i]))
 			return no_memory(c);
 	}
-	return acl_trie_make(&c->lines, p->prefix, p->n, c->n > SMALL ? 3 : 1,
-			     &c->header.trie[field], &c->leaves[field]);
+	return acl_trie_make(&c->lines, p->prefix, p->n, SLACK, &c->header.trie[field],
+			     &c->leaves[field]);
 }
 
 static int make_tries(struct compiler *c)

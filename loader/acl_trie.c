@@ -13,7 +13,8 @@
 #include "acl_index.h"
 #include "err.h"
 
-#define ROOT_BITS_MAX 16
+#define ROOT_BITS_MAX 14
+#define ROOT_SPREAD   2 /* entries of a root for a prefix, as a power of two */
 #define SPANS	      (ROOT_BITS_MAX + 1)
 
 struct builder {
@@ -196,7 +197,7 @@ static int make_root(struct builder *b, __u32 n, struct acl_trie *trie)
 		trie->root = leaf_of(b, set);
 		return 0;
 	}
-	while (bits < ROOT_BITS_MAX && 1U << (bits + 1) < n)
+	while (bits < ROOT_BITS_MAX && 1U << (bits + 1) < n << ROOT_SPREAD)
 		bits++;
 	offset = common_bits(&p[from], &p[n - 1]);
 	for (__u32 i = from; i < n; i++)
