@@ -385,22 +385,25 @@ static int too_diverse(const struct compiler *c)
 		    c->n, c->header.probes, c->header.steps, ACL_WORK_MAX, c->tuples.masks, chain);
 }
 
-/* Joins more and more tuples until the work for a packet is bounded well enough. */
+/*
+ * When a packet could need too much work, fewer tuples may help: more rules are then in one
+ * chain with those that make them needless.
+ */
 static int find_index(struct compiler *c)
 {
-	__u32 most = ACL_TUPLE_MAX, chain = 3;
+	static const struct {
+		__u32 tuples;
+		__u32 chain;
+	} attempts[] = {{ACL_TUPLE_MAX, 3}, {7, 12}};
 	int err;
 
-	for (;;) {
+	for (__u32 i = 0; i < sizeof(attempts) / sizeof(*attempts); i++) {
 		forget(c);
-		err = make_index(c, most, chain);
+		err = make_index(c, attempts[i].tuples, attempts[i].chain);
 		if (err || c->header.probes + c->header.steps <= ACL_WORK_MAX)
 			return err;
-		if (most == 1 || (most < 8 && c->n > ACL_WORK_MAX))
-			return too_diverse(c);
-		most /= 2;
-		chain *= 2;
 	}
+	return too_diverse(c);
 }
 
 int acl_compile(const struct acl_rule *rules, __u32 n, struct acl_rule **lines, __u32 *n_lines,

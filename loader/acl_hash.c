@@ -12,11 +12,12 @@
 #include "acl_index.h"
 #include "err.h"
 
-#define PILOT_MAX 0xffff
-#define GROUP	  4 /* hashes, on average */
-#define GROUP_MAX 64
-#define SEEDS	  32
-#define NONE	  0xffffffff
+#define PILOT_MAX   0xffff
+#define GROUP	    4 /* hashes, on average */
+#define GROUP_MAX   64
+#define SEEDS	    32
+#define COVERED_MAX 256 /* rules of a chain that a new one is compared with */
+#define NONE	    0xffffffff
 
 struct hasher {
 	const struct acl_rule *rule;
@@ -119,13 +120,28 @@ static void hasher_free(struct hasher *h)
 	free(h->taken);
 }
 
-/* Makes chains of the rules of the same hash; one that another makes needless is left out. */
+/* Takes rules out of a chain that its new first one makes needless. */
+static void drop_covered(struct hasher *h, __u32 first)
+{
+	__u32 last = first, kept = 0;
+
+	while (h->next[last] != NONE && kept < COVERED_MAX) {
+		if (covers(&h->rule[first], &h->rule[h->next[last]])) {
+			h->next[last] = h->next[h->next[last]];
+		} else {
+			last = h->next[last];
+			kept++;
+		}
+	}
+}
+
+/* Makes chains of the rules of the same hash. */
 static void make_chains(struct hasher *h)
 {
 	memset(h->table, 0xff, (h->table_mask + 1) * sizeof(*h->table));
 	for (__u32 i = h->n; i-- > 0;) {
 		struct acl_key key = acl_rule_key(&h->rule[i]);
-		__u32 at, next;
+		__u32 at;
 
 		h->slot[i] = NONE;
 		if (!acl_can_match(&h->rule[i]))
@@ -134,11 +150,9 @@ static void make_chains(struct hasher *h)
 		at = h->hash[i] & h->table_mask;
 		while (h->table[at] != NONE && h->hash[h->table[at]] != h->hash[i])
 			at = (at + 1) & h->table_mask;
-		next = h->table[at];
-		while (next != NONE && covers(&h->rule[i], &h->rule[next]))
-			next = h->next[next];
-		h->next[i] = next;
+		h->next[i] = h->table[at];
 		h->table[at] = i;
+		drop_covered(h, i);
 	}
 }
 

@@ -94,24 +94,28 @@ static __u32 round_field(__u32 mask, __u32 field)
 	return (mask & field) == field ? field : 0;
 }
 
-/* Coarser masks, for lists of too many: from level 4 on a few hundred are left, at 6 one. */
-static void round_mask(struct acl_key *m, __u32 level)
-{
-	static const __u8 steps[] = {1, 4, 8, 16, 32, 64};
-	static const __u8 port_steps[] = {1, 4, 8, 16, 16, 16};
+/*
+ * How masks are made coarser, for lists of too many. The last level leaves a few hundred.
+ */
+static const struct level {
+	__u8 address; /* length of prefixes: a multiple of this */
+	__u8 port;
+	bool others; /* hardware addresses and misc: whole or not at all */
+} levels[] = {
+	{1, 1, false}, {2, 1, false}, {4, 1, false}, {8, 1, false},
+	{4, 4, false}, {8, 4, true},  {16, 8, true}, {32, 16, true},
+};
 
-	if (level == 6) {
-		memset(m, 0, sizeof(*m));
+static void round_mask(struct acl_key *m, const struct level *l)
+{
+	round_address(m->src, l->address);
+	round_address(m->dst, l->address);
+	m->sport = round_word((__u64)m->sport << 48, l->port) >> 48;
+	m->dport = round_word((__u64)m->dport << 48, l->port) >> 48;
+	if (!l->others)
 		return;
-	}
-	round_address(m->src, steps[level]);
-	round_address(m->dst, steps[level]);
-	m->sport = round_word((__u64)m->sport << 48, port_steps[level]) >> 48;
-	m->dport = round_word((__u64)m->dport << 48, port_steps[level]) >> 48;
-	if (level < 2)
-		return;
-	m->src_mac = (~m->src_mac & ACL_MAC_MASK ? 0 : ACL_MAC_MASK);
-	m->dst_mac = (~m->dst_mac & ACL_MAC_MASK ? 0 : ACL_MAC_MASK);
+	m->src_mac = ~m->src_mac & ACL_MAC_MASK ? 0 : ACL_MAC_MASK;
+	m->dst_mac = ~m->dst_mac & ACL_MAC_MASK ? 0 : ACL_MAC_MASK;
 	m->misc = round_field(m->misc, ACL_MISC_PROTO_MASK | ACL_MISC_FAMILY_MASK);
 }
 
@@ -190,7 +194,7 @@ static int sort_rules(struct joiner *j, __u32 level)
 		__u32 g;
 
 		if (level)
-			round_mask(&mask, level);
+			round_mask(&mask, &levels[level]);
 		g = group_of(j, &mask);
 		if (g == NONE)
 			return -ENOMEM;
@@ -499,7 +503,7 @@ static int join_rules(struct joiner *j, __u32 most, __u32 chain, struct acl_tupl
 		j->key[i] = acl_rule_key(&j->rule[i]);
 	err = sort_rules(j, level);
 	tuples->masks = j->n;
-	while (!err && j->n > NATURAL_MAX)
+	while (!err && j->n > NATURAL_MAX && level + 1 < sizeof(levels) / sizeof(*levels))
 		err = sort_rules(j, ++level);
 	if (!err)
 		err = join_groups(j, most, chain);

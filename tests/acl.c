@@ -251,7 +251,7 @@ static void test_sets(void)
 /* A list that the seed determines: most often a short one. */
 static void check_random_list(__u64 seed)
 {
-	static const __u32 most[] = {40, 40, 40, 500, 500, 3000};
+	static const __u32 most[] = {40, 40, 40, 40, 40, 40, 40, 500, 500, 3000};
 	struct acl_random random = {seed * 1000003};
 	__u32 limit = most[acl_random_below(&random, sizeof(most) / sizeof(*most))];
 	struct list l = {};
@@ -338,14 +338,23 @@ static void rule_of_any(__u32 i, struct acl_rule *r)
 	r->dport_max = ports[2] < ports[3] ? ports[3] : ports[2];
 }
 
-/* Rectangles of ports, all around the same ones. */
+/* Around the same ports, none inside another. */
 static void rule_of_nested_ports(__u32 i, struct acl_rule *r)
 {
 	ask_tcp(r);
-	r->sport_min = 32000 - i % 177;
-	r->sport_max = 33000 + i % 191;
-	r->dport_min = 32000 - i % 193;
-	r->dport_max = 33000 + i % 199;
+	r->sport_min = 32767 - i;
+	r->sport_max = 65535 - i;
+}
+
+/* Each is inside an earlier one, or reaches beyond all of them. */
+static void rule_of_ranges(__u32 i, struct acl_rule *r)
+{
+	struct acl_random random = {i};
+	__u16 a = acl_random(&random), b = acl_random(&random);
+
+	ask_tcp(r);
+	r->dport_min = a < b ? a : b;
+	r->dport_max = a < b ? b : a;
 }
 
 static void rule_of_hosts6(__u32 i, struct acl_rule *r)
@@ -433,8 +442,9 @@ int main(int argc, char **argv)
 	test_made("of any prefixes and ranges", 500, rule_of_any, ACL_WORK_MAX);
 	test_made("of disjoint port ranges", 10000, rule_of_ports, 40);
 	test_made("of IPv6 hosts", 5000, rule_of_hosts6, 16);
+	test_made("of any port ranges", 20000, rule_of_ranges, 256);
 	test_made("all the same", 20000, rule_of_all, 4);
-	test_refused("of ranges around the same ports", 20000, rule_of_nested_ports, ENOSPC);
+	test_refused("of ranges around the same ports", 2000, rule_of_nested_ports, ENOSPC);
 	test_refused("all the same", ACL_RULE_MAX + 1, rule_of_all, E2BIG);
 	test_random();
 	acl_kernel_close(&kernel);
