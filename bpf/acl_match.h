@@ -124,13 +124,18 @@ static __always_inline __u32 acl_child(void *lines, __u32 entry, __u64 high, __u
 	return acl_node(lines, entry, ACL_NODE_BITS, high, low);
 }
 
+/* A port as a trie's value: not kept meanwhile, for want of registers. */
+static __always_inline __u64 acl_port_value(__u16 port)
+{
+	return (__u64)port << 48;
+}
+
 /* The tuples that can have a rule for a packet. */
 static __always_inline __u32 acl_tuples(void *lines, const struct acl_header *h,
 					const struct acl_key *k)
 {
 	__u32 family = k->misc & ACL_MISC_FAMILY_MASK, class = ACL_CLASS_OTHER, src, dst, sport,
 	      dport;
-	__u64 sports = (__u64)k->sport << 48, dports = (__u64)k->dport << 48;
 
 	src = dst = ACL_ENTRY_ALL;
 	if (family == ACL_MISC_FAMILY(ACL_IP)) {
@@ -142,14 +147,14 @@ static __always_inline __u32 acl_tuples(void *lines, const struct acl_header *h,
 		src = acl_root(lines, &h->trie[ACL_SRC6], k->src[0], k->src[1]);
 		dst = acl_root(lines, &h->trie[ACL_DST6], k->dst[0], k->dst[1]);
 	}
-	sport = acl_root(lines, &h->trie[ACL_SPORT], sports, 0);
-	dport = acl_root(lines, &h->trie[ACL_DPORT], dports, 0);
+	sport = acl_root(lines, &h->trie[ACL_SPORT], acl_port_value(k->sport), 0);
+	dport = acl_root(lines, &h->trie[ACL_DPORT], acl_port_value(k->dport), 0);
 	/* side by side, so that one does not wait for the other's memory */
 	for (int i = 0; i < ACL_DEPTH && !(src & dst & sport & dport & ACL_ENTRY_LEAF); i++) {
 		src = acl_child(lines, src, k->src[0], k->src[1]);
 		dst = acl_child(lines, dst, k->dst[0], k->dst[1]);
-		sport = acl_child(lines, sport, sports, 0);
-		dport = acl_child(lines, dport, dports, 0);
+		sport = acl_child(lines, sport, acl_port_value(k->sport), 0);
+		dport = acl_child(lines, dport, acl_port_value(k->dport), 0);
 	}
 	return src & dst & sport & dport & h->class[class] & ~ACL_ENTRY_LEAF;
 }
