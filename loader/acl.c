@@ -345,53 +345,72 @@ static __u32 *partners_of(const struct partners *p, const struct acl_rule *r)
 	return &p->table[at];
 }
 
-static void pair_by_hash(struct partners *p, __u32 from, __u32 to, struct acl_rule *new, __u32 n)
+/* Pairs what is left of `old` with rules of `new` that have no number, equal ones in order. */
+static void pair_by_hash(struct partners *p, struct acl_rules *new)
 {
 	__u32 *place;
 
-	for (__u32 i = to; i-- > from;) { /* the last first: chains ascend */
+	for (__u32 i = p->old->n; i-- > 0;) { /* the last first: chains ascend */
+		if (!p->left[i])
+			continue;
 		place = partners_of(p, &p->old->at[i]);
 		p->chain[i] = *place;
 		*place = i + 1;
 	}
-	for (__u32 i = 0; i < n; i++) {
-		place = partners_of(p, &new[i]);
+	for (__u32 i = 0; i < new->n; i++) {
+		if (new->at[i].counter != NO_COUNTER)
+			continue;
+		place = partners_of(p, &new->at[i]);
 		if (!*place || !p->left[*place - 1])
 			continue;
-		new[i].counter = p->old->at[*place - 1].counter;
+		new->at[i].counter = p->old->at[*place - 1].counter;
 		p->left[*place - 1] = false;
 		if (p->chain[*place - 1]) /* the last of a chain keeps the place of all */
 			*place = p->chain[*place - 1];
 	}
 }
 
+/* Pairs rules that are the same and have the same prio. Returns how many of `old` are left. */
+static __u32 pair_by_prio(const struct acl_list *old, struct acl_rules *new, bool *left)
+{
+	__u32 at = 0, paired = 0;
+
+	for (__u32 i = 0; i < new->n; i++) {
+		new->at[i].counter = NO_COUNTER;
+		while (at < old->n && old->at[at].prio < new->at[i].prio)
+			left[at++] = true;
+		if (at == old->n || old->at[at].prio != new->at[i].prio ||
+		    !acl_rule_same(&old->at[at], &new->at[i]))
+			continue;
+		new->at[i].counter = old->at[at++].counter;
+		paired++;
+	}
+	while (at < old->n)
+		left[at++] = true;
+	return old->n - paired;
+}
+
 /*
- * Gives each rule of `new` the number of one of `old` that is the same; equal ones are paired
- * in order. left[i]: old rule i is in nobody's place. Rules without a partner get NO_COUNTER.
+ * Gives each rule of `new` the number of one of `old` that is the same: one of the same prio
+ * first, then in order. left[i]: old rule i is in nobody's place. Rules without a partner get
+ * NO_COUNTER.
  */
 static int pair_rules(const struct acl_list *old, struct acl_rules *new, bool *left)
 {
-	__u32 least = old->n < new->n ? old->n : new->n, head = 0, tail = 0, middle;
+	__u32 n = pair_by_prio(old, new, left);
 	struct partners p = {.old = old, .left = left, .size = 16};
 	int err = 0;
 
-	while (head < least && acl_rule_same(&old->at[head], &new->at[head]))
-		new->at[head].counter = old->at[head].counter, head++;
-	while (tail < least - head &&
-	       acl_rule_same(&old->at[old->n - 1 - tail], &new->at[new->n - 1 - tail]))
-		new->at[new->n - 1 - tail].counter = old->at[old->n - 1 - tail].counter, tail++;
-	middle = old->n - head - tail;
-	memset(left + head, true, middle);
-	for (__u32 i = head; i < new->n - tail; i++)
-		new->at[i].counter = NO_COUNTER;
-	while (p.size < middle * 2)
+	if (!n || old->n - n == new->n)
+		return 0;
+	while (p.size < n * 2)
 		p.size *= 2;
 	p.table = calloc(p.size, sizeof(*p.table));
-	p.chain = calloc(old->n + 1, sizeof(*p.chain));
-	if (!p.table || !p.chain)
-		err = fail(ENOMEM, "acl: out of memory");
+	p.chain = calloc(old->n, sizeof(*p.chain));
+	if (p.table && p.chain)
+		pair_by_hash(&p, new);
 	else
-		pair_by_hash(&p, head, old->n - tail, new->at + head, new->n - head - tail);
+		err = fail(ENOMEM, "acl: out of memory");
 	free(p.table);
 	free(p.chain);
 	return err;

@@ -2,6 +2,7 @@
 /* xdpctl status and detach: the data plane as a whole. */
 #include <stdio.h>
 #include <sys/utsname.h>
+#include "acl.h"
 #include "attach.h"
 #include "cmd.h"
 #include "port.h"
@@ -65,6 +66,7 @@ static struct json_object *maps_json(const struct state *s, const struct network
 	add_map(array, "ports", ports->n, PORT_MAX);
 	add_map(array, "port_macs", macs, (__u64)PORT_MAX * PORT_MAC_MAX);
 	add_map(array, "fdb", learned + fixed, FDB_MAX);
+	add_map(array, "acl_rules", acl_rules_used(s), ACL_COUNTER_MAX);
 	add_map(array, "flows", flows > opening ? flows - opening : 0, FLOW_MAX);
 	add_map(array, "flows_opening", opening, FLOW_OPENING_MAX);
 	return array;

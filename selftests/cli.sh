@@ -85,13 +85,13 @@ helps() {
 	check "xdpctl help" prints "Usage: xdpctl" x help
 	check "xdpctl -h" prints "Usage: xdpctl" "$XDPCTL" -h
 	check "xdpctl --help" prints "Usage: xdpctl" "$XDPCTL" --help
-	for object in network port fdb flow stats status detach; do
+	for object in network port fdb acl flow stats status detach; do
 		check "help lists $object" prints "  $object" x help
 		check "$object help" prints "xdpctl $object" x "$object" help
 		check "$object -h" prints "xdpctl $object" x "$object" -h
 	done
 	for command in network\ {show,add,set,del} port\ {show,add,set,del} fdb\ {show,add,del,flush} \
-		flow\ {show,count,flush} stats\ {show,reset,reasons} status\ show; do
+		acl\ {show,add,del,load,log} flow\ {show,count,flush} stats\ {show,reset,reasons} status\ show; do
 		# shellcheck disable=SC2086
 		check "$command help" prints "Usage: xdpctl $command" x $command help
 		# shellcheck disable=SC2086
@@ -137,7 +137,7 @@ options() {
 
 empty() {
 	local object
-	for object in network port fdb flow stats; do
+	for object in network port fdb acl flow stats; do
 		equal "$object without a switch" "$(x -j "$object")" '[]'
 	done
 	json "status without a switch" '.ports == [] and .maps == []' status
@@ -421,8 +421,8 @@ batches() {
 
 bad_words() {
 	local object
-	for object in foo net networks NETWORK acl nat ''; do bad 2 "\"$object\"" "$object"; done
-	for object in network port fdb flow stats status detach; do bad 2 'shw' "$object" shw; done
+	for object in foo net networks NETWORK nat ''; do bad 2 "\"$object\"" "$object"; done
+	for object in network port fdb acl flow stats status detach; do bad 2 'shw' "$object" shw; done
 	bad 2 'add' status add
 	bad 2 'now' detach now
 	bad 2 'show' detach show
