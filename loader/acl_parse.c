@@ -537,7 +537,7 @@ static int split(char *line, char **words)
 	return n;
 }
 
-/* A list while it is read. The rules' `next` are the lines that they are on. */
+/* A list while it is read. */
 struct reading {
 	const char *name;
 	__u32 line;

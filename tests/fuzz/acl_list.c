@@ -43,7 +43,7 @@ static void check_rule(const struct acl_rule *r)
 	demand(r->sport_min <= r->sport_max && r->dport_min <= r->dport_max, "ports in order");
 	demand(r->action >= ACL_ALLOW && r->action <= ACL_REJECT, "an action");
 	demand(r->prio >= 1 && r->prio <= ACL_PRIO_MAX, "a prio");
-	demand(!r->next && !r->counter && !(r->flags & ~ACL_RULE_LOG), "nothing else");
+	demand(!r->line && !r->counter && !(r->flags & ~ACL_RULE_LOG), "nothing else");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
