@@ -51,7 +51,7 @@ static struct json_object *maps_json(const struct state *s, const struct network
 				     const struct port_list *ports)
 {
 	struct json_object *array = json_object_new_array();
-	__u64 learned = 0, fixed = 0, macs = 0, flows = 0, opening = 0;
+	__u64 learned = 0, fixed = 0, macs = 0, ips = 0, flows = 0, opening = 0;
 
 	for (__u32 i = 0; i < nets->n; i++) {
 		learned += s->networks[nets->at[i].id].learned;
@@ -59,12 +59,14 @@ static struct json_object *maps_json(const struct state *s, const struct network
 	}
 	for (__u32 i = 0; i < ports->n; i++) {
 		macs += ports->at[i].info.nmacs;
+		ips += port_prefixes(&ports->at[i].info);
 		flows += s->ports[ports->at[i].id].flows;
 		opening += s->ports[ports->at[i].id].opening;
 	}
 	add_map(array, "networks", nets->n, NETWORK_MAX);
 	add_map(array, "ports", ports->n, PORT_MAX);
 	add_map(array, "port_macs", macs, (__u64)PORT_MAX * PORT_MAC_MAX);
+	add_map(array, "port_ips", ips, (__u64)PORT_MAX * (PORT_IP_MAX + PORT_MAC_MAX));
 	add_map(array, "fdb", learned + fixed, FDB_MAX);
 	add_map(array, "acl_rules", acl_rules_used(s), ACL_COUNTER_MAX);
 	add_map(array, "flows", flows > opening ? flows - opening : 0, FLOW_MAX);

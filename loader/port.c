@@ -471,6 +471,11 @@ static bool own_prefix(const struct port_info *info, int i, struct prefix *out)
 	return true;
 }
 
+int port_prefixes(const struct port_info *info)
+{
+	return info->nips + (has_ipv6(info) ? info->nmacs : 0);
+}
+
 static struct port_ip guard_key(__u32 id, const struct prefix *p)
 {
 	struct port_ip key = {

@@ -51,6 +51,8 @@ void names_free(struct names *n);
 void port_defaults(struct port_info *info, const char *dev, __u32 network, bool uplink);
 /* Whether a port may do what a switch says whose default depends on mac and ip (enum port_may). */
 bool port_may(const struct port_info *info, __u8 setting);
+/* How many address prefixes the guard has for a port: `ip`, and what `mac` gives. */
+int port_prefixes(const struct port_info *info);
 /* What judges the port's packets has changed: live connections are judged anew. */
 void port_judge_anew(struct state *s, __u32 id);
 /* Adds a port with the settings of *info to its network; *id: its id. All or nothing. */

@@ -37,17 +37,19 @@ fits_now() {
 	printf '%s\n' 'network show' 'port show' 'fdb show' status | x -j -b - >"$T/shown" 2>&1
 	wanted=$(jq -r '"\(.[1] | length) links, \(.[1] | map(select(.uplink)) | length) at egress, " +
 		"XDP at \(.[1] | map(select(.hook == "xdp").dev + " ") | sort | join("")), " +
-		"\([.[1][].mac // [] | length] | add // 0) guarded, \(.[1] | length) ports, \(.[0] | length) networks, " +
+		"\([.[1][].mac // [] | length] | add // 0) guarded, " +
+		"\([.[1][] | (.ip // [] | length) + if .ip and (.ip | any(contains(":"))) then .mac // [] | length else 0 end] |
+			add // 0) prefixes, \(.[1] | length) ports, \(.[0] | length) networks, " +
 		"\(.[2] | length) of \([.[3].maps[] | select(.name == "fdb").used] | add // 0) addresses"' "$T/shown" 2>&1)
 	[ -e "$dir" ] || return 0
 	# one array of entries a map
-	counts=$(printf "map dump pinned $dir/%s\n" port_macs port_info network_info fdb | bpftool batch file - |
+	counts=$(printf "map dump pinned $dir/%s\n" port_macs port_ips port_info network_info fdb | bpftool batch file - |
 		awk '/^\[/ { n = 0 } /"key":/ { n++ } /^\]/ || /^\[\]/ { printf "%d ", n }')
 	# shellcheck disable=SC2086
 	set -- $counts
 	seen="$(compgen -G "$dir/link_tc_ingress_*" | wc -l) links, $(compgen -G "$dir/link_tc_egress_*" | wc -l) at egress, "
 	seen+="XDP at $(ip -n "$P-host" -o link | sed -nE 's/^[0-9]+: ([^@:]+).* xdp.*/\1/p' | sort | tr '\n' ' '), "
-	seen+="$1 guarded, $2 ports, $3 networks, $4 of $4 addresses"
+	seen+="$1 guarded, $2 prefixes, $3 ports, ${4-} networks, ${5-} of ${5-} addresses"
 	[ "$seen" = "$wanted" ] || echo "$seen; shown: $wanted; "
 }
 
@@ -131,7 +133,7 @@ undo() {
 # Killed after a random time, again and again.
 random() {
 	local i line pid n=0 seen bad='' end=$((SECONDS + share * 2))
-	local commands=('port add lan dev v1 vlan 7 mac 02:00:00:00:00:01' 'port add lan dev v1 hook xdp'
+	local commands=('port add lan dev v1 vlan 7 mac 02:00:00:00:00:01 ip fd00::1' 'port add lan dev v1 hook xdp'
 		'port set dev v1 hook xdp' 'port set dev v1 hook tc' 'port set dev v1 trunk 5-9 native 5 mac any'
 		'port set dev v1 vlan 8 mac 02:00:00:00:00:0f,02:00:00:00:00:0e' 'port del dev v1'
 		'network add wan mode bridge uplink nic0' 'network set wan uplink none'
@@ -187,7 +189,9 @@ steps() {
 		"port set dev v1 trunk 6,10-12 native 10 mac $m group 4 fdb-max 9"
 	undo 'port set dev v1 trunk none group 0 fdb-max 0'
 	scenario "port set mac" "port set dev v1 mac $m,$n" "port set dev v1 mac $n" v1 10.0.0.3 yes no
-	undo 'port set dev v1 mac any'
+	scenario "port set ip" "port set dev v1 mac $m ip 10.0.0.1,10.9.0.0/16,fd00::1" \
+		"port set dev v1 mac $m,$n ip 10.8.0.0/16,fd00::/64" v1 10.0.0.3 yes no
+	undo 'port set dev v1 mac any ip any'
 	scenario "port set hook xdp" 'port set dev v1 hook tc vlan none' 'port set dev v1 hook xdp vlan 3' \
 		v1 10.0.0.3 yes no
 	scenario "port set hook tc" 'port set dev v1 hook xdp vlan 3' 'port set dev v1 hook tc vlan none' \

@@ -31,7 +31,7 @@ objects() {
 	# shellcheck disable=SC2086
 	printf 'map %s\n' $maps
 	bpftool -j prog show | jq -r --argjson m "$(jq -sc . <<<"$maps")" \
-		'.[] | select(.map_ids - $m != .map_ids).id | "prog \(.)"'
+		'.[] | select(.map_ids and .map_ids - $m != .map_ids).id | "prog \(.)"'
 	for pin in "$(pins "$1")"/link_*; do
 		bpftool link show pinned "$pin" | sed -n 's/^\([0-9]*\):.*/link \1/p'
 	done
@@ -387,7 +387,7 @@ many() {
 	for i in {1..100}; do
 		echo "network add net$i mode internal"
 		echo "port add net$i dev a$i vlan $i"
-		echo "port add net$i dev b$i mac 02:00:00:00:01:$(printf %02x "$i")"
+		echo "port add net$i dev b$i mac 02:00:00:00:01:$(printf %02x "$i") ip 10.0.$i.0/24,fd00:$i::/64"
 	done >"$T/batch"
 	check "100 networks, 200 ports" x -b "$T/batch"
 	json "... are there" 'length == 100 and all(.[]; (.ports | length) == 2)' network
@@ -395,7 +395,7 @@ many() {
 		all(.[]; .dev == "a\(.vlan)" and .network == "net\(.vlan)")' port
 	json "... in the order that they were added" '[.[].name[3:] | tonumber] == [range(1; 101)]' network
 	json "... fill levels" '(.maps | map({(.name): .used}) | add) == {"networks": 100, "ports": 200,
-		"port_macs": 100, "fdb": 100, "flows": 0, "flows_opening": 0}' status
+		"port_macs": 100, "port_ips": 300, "fdb": 100, "flows": 0, "flows_opening": 0}' status
 	must x network set net50 ageing 10s
 	must x port del dev a77
 	must x port add net1 dev a77
