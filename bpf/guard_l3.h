@@ -192,8 +192,6 @@ static __always_inline bool guard_nd(hook_ctx *ctx, const struct l3 *l, __u32 po
 	default:
 		fixed = 24;
 	}
-	if (l->l4 + fixed > end)
-		return false;
 	if (l->type == ND_SOLICITATION && unspecified && policy.ip_guard &&
 	    !guard_dad(l, port, policy.ip6_own))
 		return false;
