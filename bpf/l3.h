@@ -227,6 +227,19 @@ static __always_inline void l3_ipv4(struct l3 *l, __u32 place, __u32 there, bool
 }
 
 /*
+ * Copies n octets (1 at least) of the frame, `max` at most. Returns 0, or not: they are not all
+ * there. That n is not 0, 6.1's verifier sees of a sum only.
+ */
+static __always_inline long l3_copy(hook_ctx *ctx, __u32 offset, __u8 *to, __u32 n, __u32 max)
+{
+	n--;
+	asm volatile("" : "+r"(n));
+	if (n > max - 1)
+		n = max - 1;
+	return hook_load(ctx, offset, to, n + 1);
+}
+
+/*
  * Walks the extension headers (RFC 8200, 4; AH: RFC 4302). Returns where they end, or 0. Leaves
  * in l3.frag_header where what is fragmented begins.
  */
@@ -272,7 +285,7 @@ __noinline int l3_extensions(hook_ctx *ctx, __u32 place)
 static __always_inline void l3_ipv6(hook_ctx *ctx, struct l3 *l, __u32 place, __u32 there, bool big)
 {
 	const __u8 *h = l->head;
-	__u32 total = get16(h + 4) + 40, at = 40, n;
+	__u32 total = get16(h + 4) + 40, at = 40;
 
 	l->key.misc |= ACL_MISC_FAMILY(ACL_IP6);
 	l->family = 6;
@@ -299,13 +312,9 @@ static __always_inline void l3_ipv6(hook_ctx *ctx, struct l3 *l, __u32 place, __
 		l->proto = IPPROTO_TCP;
 		return;
 	}
-	if (at != 40 && !(l->flags & L3_FRAG_LATER)) { /* its copy is made where it is looked for */
-		n = l->length - at;
-		if (n > L3_HEAD - 40)
-			n = L3_HEAD - 40;
-		if (n && hook_load(ctx, l->offset + at, l->head + 40, n))
-			l->flags |= L3_BAD;
-	}
+	if (at != 40 && at < l->length && !(l->flags & L3_FRAG_LATER) &&
+	    l3_copy(ctx, l->offset + at, l->head + 40, l->length - at, L3_HEAD - 40))
+		l->flags |= L3_BAD; /* the copy is made where it is looked for */
 	l3_upper(place, 40, at, l->frag_header);
 }
 
@@ -375,7 +384,7 @@ __noinline int l3_read(hook_ctx *ctx, __u32 place, __u32 offset, __u32 ethertype
 	length = hook_length(ctx);
 	there = length > offset ? length - offset : 0;
 	length = there > L3_HEAD ? L3_HEAD : there;
-	if (length - 1 < L3_HEAD && hook_load(ctx, offset, l->head, length))
+	if (there && l3_copy(ctx, offset, l->head, there, L3_HEAD))
 		l->flags |= L3_BAD;
 	if (length < 40) /* what is read unasked is not of an earlier frame */
 		__builtin_memset(l->head + length, 0, 40);
