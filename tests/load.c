@@ -14,7 +14,9 @@
 #include "tc.skel.h"
 #include "xdp.skel.h"
 
-static char last[4096];
+/* Of what libbpf says: the verifier's reason is at the end of a long log. */
+#define SHOWN 6000
+static char last[16 << 20];
 
 static int keep_message(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -28,7 +30,10 @@ static int keep_message(enum libbpf_print_level level, const char *fmt, va_list 
 
 static void print_messages(void)
 {
-	for (char *line = strtok(last, "\n"); line; line = strtok(NULL, "\n"))
+	size_t n = strlen(last);
+	char *from = n > SHOWN ? strchr(last + n - SHOWN, '\n') : last;
+
+	for (char *line = strtok(from, "\n"); line; line = strtok(NULL, "\n"))
 		tap_fail("%s", line);
 }
 
