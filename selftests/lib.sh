@@ -310,9 +310,55 @@ checksums_right() {
 	[ -z "$seen" ] || { echo "$seen" && return 1; }
 }
 
-# drops DEV REASON: a counter of the port's.
+# drops DEV REASON: a counter of the port's. dropped_all REASON: of all ports together.
 drops() {
 	x -j stats dev "$1" | jq ".[0].drops.$2"
+}
+
+dropped_all() {
+	x -j stats | jq "[.[] | .drops.$1] | add"
+}
+
+# ---- lists and connections ----
+
+# lan HOOK: a topology of which all is in one network `lan`, parties for `frame`, and everybody
+# has spoken, so that unicast is known.
+lan() {
+	local vm
+	topology
+	must x network add lan mode bridge uplink nic0
+	must x port set dev nic0 hook "$1"
+	for vm in v1 v2 v3; do must x port add lan dev $vm hook "$1"; done
+	gro v1 v2 v3 wire
+	frames v1 v2 v3 wire dev:nic0
+	for vm in 1 2 3; do repeat v$vm 1 "bc m$vm 88b5"; done
+	repeat wire 1 "bc m200 88b5"
+	sleep 0.1
+}
+
+# rules {dev DEV | network NET} {in|out} RULE...: the whole list.
+rules() {
+	local on=("$1" "$2" "$3")
+	shift 3
+	printf '%s\n' "$@" >"$T/rules"
+	must x acl load "${on[@]}" "$T/rules"
+}
+
+# clear_lists: no lists, policies, limits and connections any more.
+clear_lists() {
+	must x -b - <<-END
+		$(for vm in v1 v2 v3 nic0; do printf 'acl del dev %s %s all\n' "$vm" in "$vm" out; done)
+		acl del network lan in all
+		acl del network lan out all
+		$(printf 'port set dev %s policy-in allow policy-out allow conn-max none\n' v1 v2 v3)
+		flow flush
+	END
+}
+
+# flow_is NAME SPORT FILTER: the one connection that was opened from that port, by none of the
+# addresses 10.9.1.N of floods.
+flow_is() {
+	json "$1" "map(select(.sport == $2 and (.src | startswith(\"10.9.1.\") | not))) | length == 1 and (.[0] | $3)" flow show
 }
 
 # ---- frames made to measure ----
@@ -323,22 +369,26 @@ drops() {
 # side of a tap).
 #
 # frame NAME FROM FRAME [TO[=FRAME]]...: FROM sends FRAME; exactly the parties TO get it,
-# once, unchanged or as said. A frame is written as its fields:
+# once, unchanged or as said. How a frame is written is in craft.py; the shortest is
 #
 #     DST SRC [TPID:TCI]... TYPE [+OCTETS]      TPID, TCI, TYPE in hexadecimal
 #
 # DST and SRC are addresses, or mN, or bc (broadcast), mc, mc6 (multicast). TYPE may be
-# udp/SRC/DST (IPv4 or IPv6 by the addresses) or llc (802.3 with the STP's header).
-# Octets of payload are for the frame to be longer than the shortest. A mark that is in no other
-# frame tells one from the other.
+# udp/SRC/DST (IPv4 or IPv6 by the addresses), llc (802.3 with the STP's header), or a packet:
+# ip/SRC/DST tcp/SPORT/DPORT/FLAGS. Several frames have ';' between them.
 #
+# answer NAME FROM FRAME [FRAME]...: nobody gets FROM's frame; FROM gets exactly these answers.
+# answers FROM COUNT FRAME: prints how many answers there are to a frame sent COUNT times.
+# stream FROM TO SECONDS FRAME CMD...: FROM sends FRAME 2,000 times a second, each with a new
+# port for `%`, while CMD runs; prints how many were sent and how many TO got, as "N/N" for each.
+# flood FROM COUNT FRAME [CMD...]: COUNT frames, `%` counted up, while CMD runs.
 # send FROM COUNT FRAME: COUNT frames, the source address counted up, nobody looks.
 # repeat FROM COUNT FRAME: the same frame COUNT times, nobody looks.
 
 frames() {
 	local line
 	[ -z "${lib_frames-}" ] || frames_close
-	coproc LIB_FRAMES { exec /usr/bin/python3 -c "$lib_python" "$P" "$@" 2>"$T/frames"; }
+	coproc LIB_FRAMES { exec /usr/bin/python3 "$HERE/craft.py" "$P" "$@" 2>"$T/frames"; }
 	# shellcheck disable=SC2153
 	lib_frames=$LIB_FRAMES_PID lib_in=${LIB_FRAMES[1]} lib_out=${LIB_FRAMES[0]}
 	read -r line <&"$lib_out" && [ "$line" = ready ] && return
@@ -367,6 +417,36 @@ frame() {
 	if seen=$(lib_ask frame "$@"); then ok "$name"; else not_ok "$name" "$* =>"$'\n'"$seen"; fi
 }
 
+answer() {
+	local name=$1 seen
+	shift
+	if seen=$(lib_ask answer "$@"); then ok "$name"; else not_ok "$name" "$* =>"$'\n'"$seen"; fi
+}
+
+answers() {
+	local seen
+	seen=$(lib_ask answers "$@")
+	echo "${seen#ok }"
+}
+
+stream() {
+	local line
+	echo "stream|$1|$2|$3|$4" >&"$lib_in"
+	shift 4
+	"$@"
+	read -r line <&"$lib_out"
+	echo "${line#ok }"
+}
+
+flood() {
+	local line
+	echo "flood|$1|$2|$3" >&"$lib_in"
+	shift 3
+	"$@"
+	read -r line <&"$lib_out"
+	must [ "$line" = ok ]
+}
+
 send() {
 	must lib_ask send "$@"
 }
@@ -374,200 +454,3 @@ send() {
 repeat() {
 	must lib_ask repeat "$@"
 }
-
-lib_python=$(
-	cat <<'PYTHON'
-import ctypes, fcntl, ipaddress, os, select, socket, struct, sys, time
-
-PREFIX = sys.argv[1]
-NAMED = {"bc": "ff:ff:ff:ff:ff:ff", "mc": "01:00:5e:00:00:fb", "mc6": "33:33:00:00:00:fb"}
-ETH_P_ALL = 0x0003
-HOST_TYPES = 0x88b5, 0x0800, 0x86dd, 0x88cc, 0x0004, 0x8847, 0x88a8, 0x8100
-MARK = b"xdpctl-test-"
-
-
-def mac(word):
-    if word[0] == "m" and word[1:].isdigit():
-        return b"\2\0\0\0" + int(word[1:]).to_bytes(2, "big")
-    return bytes.fromhex(NAMED.get(word, word).replace(":", ""))
-
-
-def checksum(data):
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data)) if len(data) % 2 == 0 else checksum_sum(data)
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
-
-
-def checksum_sum(data):
-    return sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0"))
-
-
-def udp(words, payload):
-    source, target = (ipaddress.ip_address(word) for word in words)
-    length = 8 + len(payload)
-    ports = struct.pack("!HHH", 4000, 4001, length)
-    pseudo = source.packed + target.packed + struct.pack("!IHBB", length, 0, 0, 17)
-    check = checksum(pseudo + ports + b"\0\0" + payload) or 0xffff
-    body = ports + struct.pack("!H", check) + payload
-    if source.version == 6:
-        return b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, length, 17, 64) + source.packed + target.packed + body
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 1, 0, 64, 17, 0) + source.packed + target.packed
-    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
-    return b"\x08\x00" + header + body
-
-
-def build(text, mark, step=0):
-    words = text.split()
-    size = int(words.pop()[1:]) if words[-1][0] == "+" else 46
-    source = (int.from_bytes(mac(words[1]), "big") + step).to_bytes(6, "big")
-    out = mac(words[0]) + source
-    payload = mark + bytes(i & 0xff for i in range(max(0, size - len(mark))))
-    for word in words[2:]:
-        if ":" in word and not word.startswith("udp/"):
-            out += bytes.fromhex(word.replace(":", ""))
-        elif word.startswith("udp/"):
-            out += udp(word.split("/")[1:], payload)
-        elif word == "llc":
-            out += struct.pack("!H", 3 + len(payload)) + b"\x42\x42\x03" + payload
-        else:
-            out += bytes.fromhex(word) + payload
-    return out
-
-
-class Party:
-    def __init__(self, word):
-        kind, _, self.dev = word.rpartition(":")
-        self.name = word
-        self.sockets = []
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open(f"/run/netns/{PREFIX}-{'host' if kind else word}") as space:
-            if libc.setns(space.fileno(), 0x40000000):
-                raise OSError(ctypes.get_errno(), "setns")
-        if kind == "tap":
-            self.tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-            fcntl.ioctl(self.tap, 0x400454ca, struct.pack("16sH22x", self.dev.encode(), 0x1002))
-            self.sockets.append(self.tap)
-            return
-        self.tap = None
-        self.ignored = [4]  # PACKET_OUTGOING
-        if kind == "dev":
-            self.ignored.append(3)  # PACKET_OTHERHOST
-        for proto in HOST_TYPES if kind == "dev" else (ETH_P_ALL,):
-            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(proto))
-            s.setsockopt(socket.SOL_SOCKET, 33, 1 << 23)  # SO_RCVBUFFORCE
-            s.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA
-            s.bind((self.dev if kind else "eth0", proto))
-            s.setblocking(False)
-            self.sockets.append(s)
-        self.sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.sender.bind((self.dev if kind else "eth0", 0))
-        # all frames, not only those for our address
-        self.sender.setsockopt(263, 1, struct.pack("iHH8s", socket.if_nametoindex(
-            self.dev if kind else "eth0"), 1, 0, b""))
-
-    def send(self, frame):
-        if self.tap is not None:
-            os.write(self.tap, frame)
-            return
-        self.sender.send(frame)
-
-    def drain(self):
-        """Other traffic may have filled the sockets."""
-        for end in self.sockets:
-            while self.receive(end) is not None:
-                pass
-
-    def receive(self, end):
-        """A frame, with a tag that the kernel took out of it; None when there is none."""
-        if end is self.tap:
-            try:
-                return os.read(end, 70000)
-            except BlockingIOError:
-                return None
-        try:
-            frame, control, _, address = end.recvmsg(70000, 256)
-        except BlockingIOError:
-            return None
-        if address[2] in self.ignored:
-            return b""
-        for level, kind, value in control:
-            if (level, kind) == (263, 8) and len(value) >= 20:
-                status, _, _, _, _, tci, tpid = struct.unpack("IIIHHHH", value[:20])
-                if status & 0x10:  # TP_STATUS_VLAN_VALID
-                    tpid = tpid if status & 0x40 else 0x8100
-                    frame = frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
-        return frame
-
-
-def collect(mark, source, wanted, settle):
-    """{party: [frames with the mark]}: until all that is wanted is there, and a while longer.
-    A frame of somebody else's that quotes the mark is an ICMP error."""
-    seen = {party.name: [] for party in parties.values()}
-    ends = {end: party for party in parties.values() for end in party.sockets}
-    deadline, quiet = time.monotonic() + 3, None
-    while True:
-        now = time.monotonic()
-        if quiet is None and all(len(seen[name]) for name in wanted):
-            quiet = now + settle
-        if now >= (deadline if quiet is None else quiet):
-            return seen
-        for end in select.select(list(ends), [], [], 0.01)[0]:
-            frame = ends[end].receive(end)
-            while frame is not None:
-                if mark in frame and frame[6:12] == source:
-                    seen[ends[end].name].append(frame)
-                frame = ends[end].receive(end)
-
-
-def do_frame(sender, text, *targets):
-    global count
-    count += 1
-    mark = MARK + count.to_bytes(4, "big")
-    wanted = {}
-    for target in targets:
-        name, _, other = target.partition("=")
-        if name not in parties:
-            return f"{name} is no party"
-        wanted[name] = build(other or text, mark)
-    sent = build(text, mark)
-    for party in parties.values():
-        party.drain()
-    parties[sender].send(sent)
-    seen = collect(mark, sent[6:12], wanted, 0.05)
-    wrong = []
-    for name, frames in seen.items():
-        if name in wanted and frames != [wanted[name]]:
-            wrong.append(f"{name} got {len(frames)} frames: {' '.join(map(show, frames))}"
-                         f"\\nwanted {show(wanted[name])}")
-        elif name not in wanted and frames:
-            wrong.append(f"{name} got what is not for it: {show(frames[0])}")
-    return "\\n".join(wrong) or "ok"
-
-
-def do_send(sender, number, text):
-    for step in range(int(number)):
-        parties[sender].send(build(text, b"", step))
-    return "ok"
-
-
-def do_repeat(sender, number, text):
-    frame = build(text, b"")
-    for _ in range(int(number)):
-        parties[sender].send(frame)
-    return "ok"
-
-
-def show(frame):
-    return frame[:64].hex() + (f"... ({len(frame)} octets)" if len(frame) > 64 else "")
-
-
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # frames stay in order
-count = 0
-parties = {word: Party(word) for word in sys.argv[2:]}
-print("ready", flush=True)
-for line in sys.stdin:
-    words = line.rstrip("\n").split("|")
-    print({"frame": do_frame, "send": do_send, "repeat": do_repeat}[words[0]](*words[1:]), flush=True)
-PYTHON
-)
