@@ -42,7 +42,7 @@ int acl_kernel_list(struct acl_kernel *k, const struct acl_rule *lines, __u32 n)
 {
 	const struct btf *btf = bpf_object__btf(k->skel->obj);
 	/* With types: Linux 6.1 takes a map without them for another kind of map. */
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_INNER_MAP,
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE,
 		    .btf_fd = bpf_object__btf_fd(k->skel->obj),
 		    .btf_key_type_id = btf__find_by_name_kind(btf, "__u32", BTF_KIND_TYPEDEF),
 		    .btf_value_type_id = btf__find_by_name_kind(btf, "acl_rule", BTF_KIND_STRUCT));
