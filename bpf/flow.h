@@ -72,10 +72,12 @@ static __always_inline void flow_key_make(struct l3 *l)
 	k->addr[0][1] = l->side ? dst1 : src1;
 	k->addr[1][0] = l->side ? src0 : dst0;
 	k->addr[1][1] = l->side ? src1 : dst1;
-	k->port[0] = l->icmp_id ?: l->side ? dport : sport;
+	k->port[0] = l->side ? dport : sport;
 	k->port[1] = l->side ? sport : dport;
-	if (l->proto == IPPROTO_ICMP || l->proto == IPPROTO_ICMPV6)
+	if (l->proto == IPPROTO_ICMP || l->proto == IPPROTO_ICMPV6) { /* the identifier, who asks */
 		k->port[0] = l->icmp_id;
+		k->port[1] = l->side ^ (l->type == ICMP_ECHO_REPLY || l->type == ICMP6_ECHO_REPLY);
+	}
 	k->rest = FLOW_REST(l->proto, l->network, l->vid);
 }
 
@@ -162,6 +164,7 @@ static __always_inline void flow_look(struct flow_at *at, void *table, __u32 buc
 	__u32 first = flow_bucket_number(hash, false, buckets);
 	__u32 second = flow_bucket_number(hash, true, buckets);
 	struct flow_bucket *b;
+	__u32 way;
 
 	at->flow = NULL;
 	if (!table)
@@ -171,11 +174,13 @@ static __always_inline void flow_look(struct flow_at *at, void *table, __u32 buc
 		b = flow_look_into(table, second, l, flow_tag(hash), now);
 	if (!b)
 		return;
-	at->way = READ_ONCE(l->way);
-	if (at->way >= FLOW_WAYS)
+	way = READ_ONCE(l->way);
+	if (way >= FLOW_WAYS)
 		return;
+	asm volatile("" : "+r"(way)); /* 6.1: what was spilled before the check has no bounds */
+	at->way = way;
 	at->bucket = b;
-	at->flow = &b->flow[at->way];
+	at->flow = &b->flow[way];
 }
 
 /* The flow with l3.flow as its key, in either table. Returns 1 if it is an opening one. */

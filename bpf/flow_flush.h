@@ -20,26 +20,35 @@ __noinline int flow_flush_fits(const struct flow_bucket *b, __u32 place,
 	       flow_fits(&b->flow[place], filter);
 }
 
+/* Removes the flow of one place if it fits. Returns how many were, or FLOW_FLUSH_BUSY. */
+__noinline __u32 flow_flush_place(struct flow_bucket *b, __u32 place, const struct flow_flush *ask)
+{
+	__u32 removed = 0;
+
+	if (!b || !ask || place >= FLOW_WAYS || !flow_flush_fits(b, place, &ask->filter))
+		return 0;
+	if (!flow_lock(b))
+		return FLOW_FLUSH_BUSY;
+	if (flow_flush_fits(b, place, &ask->filter)) { /* still */
+		flow_remove(b, place, ask->opening);
+		removed = 1;
+	}
+	flow_unlock(b);
+	return removed;
+}
+
 /* Looks at one bucket. Returns how many flows were removed, with FLOW_FLUSH_BUSY or without. */
 __noinline __u32 flow_flush_bucket(const struct flow_flush *ask, __u32 number)
 {
 	struct flow_bucket *b = ask ? flow_bucket(ask->opening, number) : NULL;
-	__u32 removed = 0;
+	__u32 removed = 0, busy = 0, n;
 
-	if (!b)
-		return 0;
-	for (__u32 i = 0; i < FLOW_WAYS; i++) {
-		if (!flow_flush_fits(b, i, &ask->filter))
-			continue;
-		if (!flow_lock(b))
-			return removed | FLOW_FLUSH_BUSY;
-		if (flow_flush_fits(b, i, &ask->filter)) { /* still */
-			flow_remove(b, i, ask->opening);
-			removed++;
-		}
-		flow_unlock(b);
+	for (__u32 i = 0; b && i < FLOW_WAYS; i++) {
+		n = flow_flush_place(b, i, ask);
+		removed += n & ~FLOW_FLUSH_BUSY;
+		busy |= n & FLOW_FLUSH_BUSY;
 	}
-	return removed;
+	return removed | busy;
 }
 
 static long flow_flush_step(__u32 i, struct flow_flush_round *round)

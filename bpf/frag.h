@@ -32,11 +32,20 @@ __noinline int frag_note(__u32 place, __u32 why)
 	frag.length = l->frag_length;
 	frag.port = l->in_id;
 	frag.denied = why != REASON_NONE;
+	frag.misc = l->key.misc & (ACL_MISC_L4_MASK | ACL_MISC_HAS_L4);
+	frag.sport = l->key.sport;
+	frag.dport = l->key.dport;
+	frag.known = l->known;
+	frag.asked = l->ask;
+	frag.state = l->state;
 	bpf_map_update_elem(&frags, &key, &frag, BPF_ANY);
 	return 0;
 }
 
-/* What becomes of a later fragment. One whose first was not seen: DROP_FRAG_FIRST. */
+/*
+ * What becomes of a later fragment. One whose first was not seen: DROP_FRAG_FIRST. Where it may
+ * pass, lists can be asked about it as about the first one.
+ */
 __noinline int frag_fate(__u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
@@ -51,7 +60,15 @@ __noinline int frag_fate(__u32 place)
 		return DROP_FRAG_FIRST;
 	if (l->frag_offset < frag->length)
 		return DROP_FRAG_OVERLAP;
-	return frag->denied ? DROP_FRAG_DENIED : REASON_NONE;
+	if (frag->denied)
+		return DROP_FRAG_DENIED;
+	l->key.misc |= frag->misc;
+	l->key.sport = frag->sport;
+	l->key.dport = frag->dport;
+	l->known = frag->known;
+	l->ask = frag->asked;
+	l->state = frag->state;
+	return REASON_NONE;
 }
 
 #endif

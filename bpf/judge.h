@@ -22,6 +22,7 @@
 
 /* What lists are asked for (l3.ask). */
 enum judge_ask {
+	JUDGE_NOTHING,	   /* they are not */
 	JUDGE_ONLY,	   /* the packet has no connection, and opens none */
 	JUDGE_OPEN,	   /* it opens one */
 	JUDGE_RENEW,	   /* its connection is judged anew */
@@ -578,12 +579,15 @@ __noinline int judge_look(hook_ctx *ctx, __u32 place)
 
 	if (!l)
 		return DROP_NO_MEMORY;
+	l->ask = JUDGE_NOTHING;
 	if (l->flags & L3_BAD)
 		return DROP_BAD_HEADER;
 	if (l->flags & L3_FRAG_LATER) {
 		why = frag_fate(place);
 		return why == DROP_FRAG_FIRST && !HOOK_ANSWERS ? JUDGE_UPPER : why;
 	}
+	if (l->flags & L3_FRAG && !HOOK_ANSWERS) /* others may wait for it */
+		return JUDGE_UPPER;
 	if (l->flags & L3_FRAG && !(l->flags & L3_HAS_L4) && l3_has_transport(l->family, l->proto))
 		return DROP_FRAG_TINY;
 	if (!flow_tracks(l)) {
@@ -646,17 +650,20 @@ __noinline int judge_flooded(__u32 place)
 	l->known = 0;
 	l->copy_why = REASON_NONE;
 	l->opens = false;
+	l->ask = JUDGE_NOTHING;
 	in_id = l->in_id;
 	in = bpf_map_lookup_elem(&ports, &in_id);
 	if (l->flags & L3_BAD)
 		l->copy_why = DROP_BAD_HEADER;
-	else if (l->flags & L3_FRAG_LATER && !(l->flags & L3_GROUP))
+	else if (l->flags & L3_FRAG_LATER)
 		l->copy_why = frag_fate(place);
 	else if (l->flags & L3_FRAG && !(l->flags & L3_HAS_L4) &&
 		 l3_has_transport(l->family, l->proto))
 		l->copy_why = DROP_FRAG_TINY;
 	if (l->copy_why)
 		return in && port_policy(in).track ? l->copy_why : REASON_NONE;
+	if (l->flags & L3_FRAG_LATER) /* as the first one, which opened what there is to open */
+		return l->ask ? JUDGE_ASK : REASON_NONE;
 	return flow_tracks(l) ? judge_flooded_flow(l, place) : judge_ask(l, ACL_NEW, JUDGE_ONLY);
 }
 

@@ -33,7 +33,7 @@
  */
 struct flow_key {
 	__u64 addr[2][2];
-	__u16 port[2]; /* host order; ICMP: the identifier in [0] */
+	__u16 port[2]; /* host order; ICMP: the identifier, and the number of the end that asks */
 	__u32 rest;    /* proto 8 | network - 1: 12 | VID 12 */
 };
 _Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");

@@ -23,11 +23,17 @@ _Static_assert(sizeof(struct frag_key) == 40, "hash key without padding");
 struct frag {
 	__u32 expires; /* s, CLOCK_MONOTONIC */
 	__u32 length;  /* octets of the first fragment */
-	__u16 port;    /* id of the port that it came from */
+	__u32 misc;    /* ACL_MISC_L4(), ACL_MISC_HAS_L4; with the ports, for lists */
+	__u16 sport;
+	__u16 dport;
+	__u16 port;  /* id of the port that it came from */
+	__u16 known; /* flooded: l3.known */
 	__u8 denied;
+	__u8 asked; /* flooded: lists were asked, as of a packet in this state (enum acl_state) */
+	__u8 state;
 	__u8 pad;
 };
-_Static_assert(sizeof(struct frag) == 12, "no hidden padding");
+_Static_assert(sizeof(struct frag) == 24, "no hidden padding");
 
 /* Fragments that came before the first one wait for it (TC only). */
 #define FRAG_HELD_MAX  1024
