@@ -217,13 +217,19 @@ static __always_inline __u32 flow_secs(__u8 proto, enum flow_state state)
 	}
 }
 
-/* A packet of a flow: it lives on, and is counted. */
-static __always_inline void flow_touch(struct flow_bucket *b, struct flow *f, __u32 way,
-				       const struct l3 *l, __u32 now)
+/* A packet of the flow in a place: it lives on, and is counted. */
+static __always_inline void flow_touch(struct flow_bucket *b, __u32 way, const struct l3 *l,
+				       __u32 now)
 {
-	__u32 side = l->side & 1, expires = now + flow_secs(l->proto, f->state);
+	__u32 side = l->side & 1, expires;
+	struct flow *f;
 
-	if (way < FLOW_WAYS && READ_ONCE(b->expires[way]) != expires)
+	if (way >= FLOW_WAYS)
+		return;
+	asm volatile("" : "+r"(way)); /* as in flow_look() */
+	f = &b->flow[way];
+	expires = now + flow_secs(l->proto, f->state);
+	if (READ_ONCE(b->expires[way]) != expires)
 		WRITE_ONCE(b->expires[way], expires);
 	f->packets[side]++;
 	f->bytes[side] += l->len;

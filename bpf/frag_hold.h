@@ -29,7 +29,7 @@ __noinline int frag_hold(struct __sk_buff *skb, __u32 place)
 
 	if (!l || !copy || length < ETH_HLEN || length > FRAG_HELD_SIZE)
 		return -1;
-	if (bpf_skb_load_bytes(skb, 0, copy->frame, length))
+	if (l3_copy(skb, 0, copy->frame, length, FRAG_HELD_SIZE))
 		return -1;
 	copy->since = now;
 	copy->length = length;
@@ -52,7 +52,8 @@ static __always_inline int frag_become(struct __sk_buff *skb, const struct frag_
 	if (length < ETH_HLEN || length > FRAG_HELD_SIZE)
 		return -1;
 	return bpf_skb_change_tail(skb, length, 0)
-		       ?: bpf_skb_store_bytes(skb, 0, h->frame, length, 0);
+		       ?: bpf_skb_store_bytes(skb, 0, h->frame, l3_bound(length, FRAG_HELD_SIZE),
+					      0);
 }
 
 /* One fragment that waits is sent into the device again. Returns 0, 1: no more of them. */
@@ -90,7 +91,7 @@ __noinline int frag_release(struct __sk_buff *skb, __u32 place, __u32 ifindex)
 
 	if (!l || !first || length < ETH_HLEN || length > FRAG_HELD_SIZE)
 		return 0;
-	if (bpf_skb_load_bytes(skb, 0, first->frame, length))
+	if (l3_copy(skb, 0, first->frame, length, FRAG_HELD_SIZE))
 		return 0;
 	for (way = 0; way < FRAG_HELD_WAYS; way++)
 		if (frag_release_one(skb, l, way, ifindex))

@@ -386,12 +386,12 @@ static __always_inline int judge_goes_on(struct l3 *l, __u32 place, struct flow_
 	if (opening && judge_answers(l, f)) {
 		if (tcp)
 			tcp_note(l, f);
-		flow_touch(at->bucket, f, at->way, l, flow_now());
+		flow_touch(at->bucket, at->way, l, flow_now());
 		return judge_promote(place);
 	}
 	if (tcp)
 		judge_tcp(l, f);
-	flow_touch(at->bucket, f, at->way, l, flow_now());
+	flow_touch(at->bucket, at->way, l, flow_now());
 	if (opening && f->state == FLOW_CLOSED) /* refused */
 		flow_take(at, &l->flow, true);
 	return REASON_NONE;
@@ -493,7 +493,7 @@ __noinline int judge_passes(__u32 place)
 			return 0;
 		tcp_note(l, f);
 	}
-	flow_touch(at.bucket, f, at.way, l, now);
+	flow_touch(at.bucket, at.way, l, now);
 	return 1;
 }
 

@@ -226,17 +226,21 @@ static __always_inline void l3_ipv4(struct l3 *l, __u32 place, __u32 there, bool
 	l3_upper(place, header, header, header);
 }
 
-/*
- * Copies n octets (1 at least) of the frame, `max` at most. Returns 0, or not: they are not all
- * there. That n is not 0, 6.1's verifier sees of a sum only.
- */
-static __always_inline long l3_copy(hook_ctx *ctx, __u32 offset, __u8 *to, __u32 n, __u32 max)
+/* n, which is from 1 to max: 6.1's verifier sees so of a sum only, right where it is used. */
+static __always_inline __u32 l3_bound(__u32 n, __u32 max)
 {
 	n--;
 	asm volatile("" : "+r"(n));
 	if (n > max - 1)
 		n = max - 1;
-	return hook_load(ctx, offset, to, n + 1);
+	return n + 1;
+}
+
+/* Copies n octets (1 at least) of the frame, `max` at most. Returns 0, or not: they are not all
+ * there. */
+static __always_inline long l3_copy(hook_ctx *ctx, __u32 offset, __u8 *to, __u32 n, __u32 max)
+{
+	return hook_load(ctx, offset, to, l3_bound(n, max));
 }
 
 /*

@@ -169,7 +169,7 @@ static __always_inline __u32 reject_icmp(struct __sk_buff *skb, const struct l3 
 		return 0;
 	if (l->family == 6)
 		t = h + 40;
-	if (bpf_skb_load_bytes(skb, l->offset, t + 8, quote))
+	if (l3_copy(skb, l->offset, t + 8, quote, REJECT_QUOTE))
 		return 0;
 	head = reject_network(l, h, 8 + quote, proto);
 	t[0] = l->family == 4 ? 3 : 1;
@@ -178,10 +178,11 @@ static __always_inline __u32 reject_icmp(struct __sk_buff *skb, const struct l3 
 	if (left) /* what the kernel makes of this completes the sum */
 		*(__u16 *)(t + 6) = sum;
 	else
-		*(__u16 *)(t + 2) =
-			~csum_fold32(bpf_csum_diff(NULL, 0, (__be32 *)t, 8 + quote, sum));
+		*(__u16 *)(t + 2) = ~csum_fold32(bpf_csum_diff(
+			NULL, 0, (__be32 *)t, l3_bound(8 + quote, 8 + REJECT_QUOTE), sum));
 	if (left && l->family == 4)
-		*(__u16 *)(t + 2) = ~csum_fold32(bpf_csum_diff(NULL, 0, (__be32 *)t, 8 + quote, 0));
+		*(__u16 *)(t + 2) = ~csum_fold32(bpf_csum_diff(
+			NULL, 0, (__be32 *)t, l3_bound(8 + quote, 8 + REJECT_QUOTE), 0));
 	return head + 8 + quote;
 }
 
@@ -202,7 +203,7 @@ __noinline int reject_make(struct __sk_buff *skb, __u32 place)
 		return -1;
 	if (bpf_skb_change_tail(skb, l->offset + length, 0))
 		return -1;
-	if (bpf_skb_store_bytes(skb, l->offset, r->octets, length, 0))
+	if (bpf_skb_store_bytes(skb, l->offset, r->octets, l3_bound(length, sizeof(r->octets)), 0))
 		return -1;
 	macs[0] = (l->key.src_mac & ACL_MAC_MASK) | l->key.dst_mac << 48;
 	macs[1] = (l->key.dst_mac & ACL_MAC_MASK) >> 16;
