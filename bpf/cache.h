@@ -49,13 +49,31 @@ static __always_inline struct cache_entry *cache_lookup(struct pkt *p)
 	return c;
 }
 
+/* Which source addresses a guarded port's packets may have: those seen, one of each family. */
+static __always_inline void cache_sources(struct cache_entry *c, const struct pkt *p)
+{
+	const struct l3 *l = p->l3;
+
+	if (!l || !(l->flags & L3_OWNED))
+		return;
+	if (l->family == 4) {
+		c->source4 = l->key.src[0] >> 32;
+	} else {
+		c->source6[0] = l->key.src[0];
+		c->source6[1] = l->key.src[1];
+	}
+}
+
 /* pkt goes to pkt.out with its tag as it is: the next like it may do so at once. */
 static __always_inline void cache_store(const struct pkt *p)
 {
 	struct cache_entry *c = cache_place(p);
 
-	if (!c || p->inner_tag || guard_l3(p->in_policy)) /* it looks at each packet */
+	if (!c || p->inner_tag)
 		return;
+	if (c->dst != p->dst || c->src != p->src || c->generation != p->generation ||
+	    c->ifindex != cache_ifindex(p) || c->tag != p->tag)
+		c->source4 = c->source6[0] = c->source6[1] = 0;
 	c->dst = p->dst;
 	c->src = p->src;
 	c->ifindex = cache_ifindex(p);
@@ -67,12 +85,15 @@ static __always_inline void cache_store(const struct pkt *p)
 	c->flags = (p->out_policy.xdp_tx ? CACHE_XDP : 0) |
 		   (p->out_policy.uplink ? CACHE_UPLINK : 0) |
 		   (p->in_policy.offloads ? CACHE_CHECK : 0);
+	if (guard_l3(p->in_policy)) {
+		c->flags |= p->in_policy.ip_guard ? CACHE_GUARD | CACHE_SOURCE : CACHE_GUARD;
+		cache_sources(c, p);
+	}
 	if (p->in_policy.track || p->out_policy.track) {
 		c->flags |= CACHE_TRACK;
 		c->in_judged = READ_ONCE(p->in->judged);
 		c->out_judged = READ_ONCE(p->out->judged);
-		c->network = p->in_policy.network;
-		c->vid = p->vid;
+		c->rest = FLOW_REST(0, p->in_policy.network, p->vid);
 	}
 	c->generation = p->generation;
 }

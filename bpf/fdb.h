@@ -321,21 +321,21 @@ static __always_inline __u32 fdb_node_get(__u32 port_id, __u64 now)
 	return fdb_node_alloc();
 }
 
-/* Returns 0, -1 when there is no room. */
-static __always_inline int fdb_insert(const struct fdb_key *key, const struct fdb_entry *wanted,
+/* Returns 0, -1 when there is no room. Fills in the entry's node. */
+static __always_inline int fdb_insert(const struct fdb_key *key, struct fdb_entry *e,
 				      struct port *port, struct network *net)
 {
-	__u32 id = wanted->port, idx = fdb_node_get(id, wanted->used);
+	__u32 id = e->port, idx = fdb_node_get(id, e->used);
 	struct fdb_node *n = bpf_map_lookup_elem(&fdb_nodes, &idx);
-	struct fdb_entry e = *wanted, *there;
+	struct fdb_entry *there;
 
 	if (!idx || !n)
 		return -1;
 	__builtin_memcpy(n, key, 8);
-	n->stamp = e.used / 1000000000;
-	e.node = idx;
+	n->stamp = e->used / 1000000000;
+	e->node = idx;
 	fdb_count(port, net, 1);
-	if (bpf_map_update_elem(&fdb, key, &e, BPF_NOEXIST)) { /* another CPU was faster */
+	if (bpf_map_update_elem(&fdb, key, e, BPF_NOEXIST)) { /* another CPU was faster */
 		fdb_count(port, net, -1);
 		fdb_node_free(idx);
 		return 0;

@@ -9,12 +9,17 @@
 #include "cache.h"
 #include "flow_table.h"
 #include "l3.h"
+#include "../maps/flow_cache.maps.h"
+#include "../maps/plain.maps.h"
 #include "stats.h"
 
 #define TCP_FIN	       0x01
 #define TCP_SYN	       0x02
 #define TCP_RST	       0x04
 #define TCP_ACK	       0x10
+
+#define FLOW_NOWHERE   0xffffffff /* no place */
+#define FLOW_OPENING   0x80000000 /* a place in flows_opening */
 
 #define FLOW_ACK_SLACK 66000 /* octets that an acknowledgement may lag behind, at least */
 #define FLOW_SCALE_MAX 14    /* RFC 7323, 2.3 */
@@ -136,64 +141,80 @@ static __always_inline void *flow_opening(void)
 	return bpf_map_lookup_elem(&flows_opening, &zero);
 }
 
-/*
- * The bucket of the two that has the flow with l3.flow as its key, and in *l3.way its place; NULL
- * without one. The place goes by memory, so that the verifier does not follow each of its values.
- */
-static __always_inline struct flow_bucket *flow_look_into(void *table, __u32 number, struct l3 *l,
-							  __u16 tag, __u32 now)
+/* The place in a bucket of the flow with a key and its hash's tag, or FLOW_WAYS. */
+__noinline __u32 flow_way(const struct flow_bucket *b, const struct flow_key *k, __u32 tag,
+			  __u32 now)
 {
-	struct flow_bucket *b = bpf_map_lookup_elem(table, &number);
-
-	if (!b)
-		return NULL;
-	for (__u32 i = 0; i < FLOW_WAYS; i++) {
-		if (READ_ONCE(b->tag[i]) != tag || !flow_key_equal(&b->flow[i].key, &l->flow))
-			continue;
-		if ((__s32)(READ_ONCE(b->expires[i]) - now) <= 0)
-			continue;
-		WRITE_ONCE(l->way, i);
-		return b;
-	}
-	return NULL;
+	for (__u32 i = 0; b && k && i < FLOW_WAYS; i++)
+		if (READ_ONCE(b->tag[i]) == tag && flow_key_equal(&b->flow[i].key, k) &&
+		    (__s32)(READ_ONCE(b->expires[i]) - now) > 0)
+			return i;
+	return FLOW_WAYS;
 }
 
-static __always_inline void flow_look(struct flow_at *at, void *table, __u32 buckets, struct l3 *l,
-				      __u64 hash, __u32 now)
+/* The place, as in a hint (maps/flow_cache.h), of a key in a table, or FLOW_NOWHERE. */
+static __always_inline __u32 flow_look(void *table, __u32 buckets, const struct flow_key *k,
+				       __u64 hash, __u32 now)
 {
-	__u32 first = flow_bucket_number(hash, false, buckets);
+	__u32 first = flow_bucket_number(hash, false, buckets), way;
 	__u32 second = flow_bucket_number(hash, true, buckets);
-	struct flow_bucket *b;
-	__u32 way;
+	struct flow_bucket *b, *other;
+
+	if (!table)
+		return FLOW_NOWHERE;
+	b = bpf_map_lookup_elem(table, &first);
+	other = bpf_map_lookup_elem(table, &second);
+	if (!b || !other)
+		return FLOW_NOWHERE;
+	(void)READ_ONCE(other->lock); /* both are on their way from memory at once */
+	way = flow_way(b, k, flow_tag(hash), now);
+	if (way < FLOW_WAYS)
+		return way << FLOW_HINT_WAY | first;
+	way = flow_way(other, k, flow_tag(hash), now);
+	return way < FLOW_WAYS ? way << FLOW_HINT_WAY | second : FLOW_NOWHERE;
+}
+
+/* Where to search: bits. */
+#define FLOW_ANSWERED	0x1
+#define FLOW_UNANSWERED 0x2
+
+/*
+ * Where the flow with the key l3_scratch[place].flow is. A global function: the verifier reads it
+ * once.
+ */
+__noinline __u32 flow_search(__u32 place, __u32 tables)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u32 now = flow_now(), found = FLOW_NOWHERE;
+	__u64 hash;
+
+	if (!l)
+		return FLOW_NOWHERE;
+	hash = flow_hash(&l->flow);
+	if (tables & FLOW_ANSWERED)
+		found = flow_look(flow_established(), FLOW_BUCKETS, &l->flow, hash, now);
+	if (found != FLOW_NOWHERE || !(tables & FLOW_UNANSWERED))
+		return found;
+	found = flow_look(flow_opening(), FLOW_OPENING_BUCKETS, &l->flow, hash, now);
+	return found == FLOW_NOWHERE ? found : found | FLOW_OPENING;
+}
+
+/* As flow_search(); at.flow is NULL without one. Returns whether it is an opening one. */
+static __always_inline bool flow_find(struct flow_at *at, __u32 place, __u32 tables)
+{
+	__u32 found = flow_search(place, tables), way;
+	bool opening = found & FLOW_OPENING;
 
 	at->flow = NULL;
-	if (!table)
-		return;
-	b = flow_look_into(table, first, l, flow_tag(hash), now);
-	if (!b)
-		b = flow_look_into(table, second, l, flow_tag(hash), now);
-	if (!b)
-		return;
-	way = READ_ONCE(l->way);
+	way = found >> FLOW_HINT_WAY & 0xf;
 	if (way >= FLOW_WAYS)
-		return;
+		return opening;
 	asm volatile("" : "+r"(way)); /* 6.1: what was spilled before the check has no bounds */
 	at->way = way;
-	at->bucket = b;
-	at->flow = &b->flow[way];
-}
-
-/* The flow with l3.flow as its key, in either table. Returns 1 if it is an opening one. */
-static __always_inline bool flow_find(struct flow_at *at, struct l3 *l)
-{
-	__u64 hash = flow_hash(&l->flow);
-	__u32 now = flow_now();
-
-	flow_look(at, flow_established(), FLOW_BUCKETS, l, hash, now);
-	if (at->flow)
-		return false;
-	flow_look(at, flow_opening(), FLOW_OPENING_BUCKETS, l, hash, now);
-	return true;
+	at->bucket = flow_bucket(opening, found & FLOW_HINT_BUCKET);
+	if (at->bucket)
+		at->flow = &at->bucket->flow[way];
+	return opening;
 }
 
 /* ---- time ---- */
@@ -217,22 +238,23 @@ static __always_inline __u32 flow_secs(__u8 proto, enum flow_state state)
 	}
 }
 
-/* A packet of the flow in a place: it lives on, and is counted. */
-static __always_inline void flow_touch(struct flow_bucket *b, __u32 way, const struct l3 *l,
-				       __u32 now)
+/* A packet of the flow in a place: it lives on. */
+static __always_inline void flow_touch(struct flow_bucket *b, __u32 way, __u8 proto, __u32 now)
 {
-	__u32 side = l->side & 1, expires;
-	struct flow *f;
+	__u32 expires;
 
 	if (way >= FLOW_WAYS)
 		return;
-	asm volatile("" : "+r"(way)); /* as in flow_look() */
-	f = &b->flow[way];
-	expires = now + flow_secs(l->proto, f->state);
+	asm volatile("" : "+r"(way)); /* as in flow_find() */
+	expires = now + flow_secs(proto, b->flow[way].state);
 	if (READ_ONCE(b->expires[way]) != expires)
 		WRITE_ONCE(b->expires[way], expires);
-	f->packets[side]++;
-	f->bytes[side] += l->len;
+}
+
+static __always_inline void flow_counts(struct flow *f, __u32 side, __u32 len)
+{
+	f->packets[side & 1]++;
+	f->bytes[side & 1] += len;
 }
 
 /* ---- TCP ---- */
@@ -248,24 +270,43 @@ static __always_inline __u32 tcp_end(const struct l3 *l)
 	return l->seq + l->payload + !!(l->type & TCP_SYN) + !!(l->type & TCP_FIN);
 }
 
+static __always_inline struct tcp_segment tcp_segment(const struct l3 *l)
+{
+	return (struct tcp_segment){
+		.seq = l->seq,
+		.end = tcp_end(l),
+		.ack = l->ack,
+		.side = l->side & 1,
+		.window = l->window,
+		.flags = l->type,
+	};
+}
+
 /*
  * Whether a segment fits what its sender has sent, and what the other end takes and has sent
  * itself: Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter", 3. An end that
  * was not seen yet sets no bounds.
  */
-static __always_inline bool tcp_in_window(const struct l3 *l, const struct flow *f)
+static __always_inline bool tcp_fits(const struct tcp_segment *t, const struct flow *f)
 {
-	const struct flow_tcp *s = &f->tcp[l->side & 1], *r = &f->tcp[!(l->side & 1)];
-	__u32 end = tcp_end(l), slack = s->max_win > FLOW_ACK_SLACK ? s->max_win : FLOW_ACK_SLACK;
+	const struct flow_tcp *s = &f->tcp[t->side & 1], *r = &f->tcp[!(t->side & 1)];
+	__u32 slack = s->max_win > FLOW_ACK_SLACK ? s->max_win : FLOW_ACK_SLACK;
 
 	if (!s->max_win)
 		return true;
 	if (r->max_win &&
-	    (tcp_after(l->seq, s->max_end) || !tcp_after(end, s->end - r->max_win - 1)))
+	    (tcp_after(t->seq, s->max_end) || !tcp_after(t->end, s->end - r->max_win - 1)))
 		return false;
-	if (!(l->type & TCP_ACK) || !r->max_win)
+	if (!(t->flags & TCP_ACK) || !r->max_win)
 		return true;
-	return !tcp_after(l->ack, r->end) && tcp_after(l->ack, r->end - slack - 1);
+	return !tcp_after(t->ack, r->end) && tcp_after(t->ack, r->end - slack - 1);
+}
+
+static __always_inline bool tcp_in_window(const struct l3 *l, const struct flow *f)
+{
+	struct tcp_segment t = tcp_segment(l);
+
+	return tcp_fits(&t, f);
 }
 
 /* Whether a reset is one that its receiver takes (RFC 5961, 3.2, with the window for the point). */
@@ -278,29 +319,36 @@ static __always_inline bool tcp_reset_counts(const struct l3 *l, const struct fl
 }
 
 /* Notes what a segment says of both ends. */
-static __always_inline void tcp_note(const struct l3 *l, struct flow *f)
+static __always_inline void tcp_learn(const struct tcp_segment *t, struct flow *f)
 {
-	struct flow_tcp *s = &f->tcp[l->side & 1], *r = &f->tcp[!(l->side & 1)];
-	__u32 scale = l->type & TCP_SYN ? 0 : f->scale[l->side & 1] & 0xf, end = tcp_end(l);
-	__u32 win = (__u32)l->window << scale;
+	struct flow_tcp *s = &f->tcp[t->side & 1], *r = &f->tcp[!(t->side & 1)];
+	__u32 scale = t->flags & TCP_SYN ? 0 : f->scale[t->side & 1] & 0xf;
+	__u32 win = (__u32)t->window << scale;
 
 	if (!s->max_win) {
-		s->end = end;
-		s->ack = l->ack;
-		s->max_end = end + (r->max_win ?: win ?: 1);
+		s->end = t->end;
+		s->ack = t->ack;
+		s->max_end = t->end + (r->max_win ?: win ?: 1);
 	}
 	if (win > s->max_win || !s->max_win)
 		s->max_win = win ?: 1;
-	if (tcp_after(end, s->end))
-		s->end = end;
-	if (tcp_after(end, s->max_end))
-		s->max_end = end;
-	if (!(l->type & TCP_ACK))
+	if (tcp_after(t->end, s->end))
+		s->end = t->end;
+	if (tcp_after(t->end, s->max_end))
+		s->max_end = t->end;
+	if (!(t->flags & TCP_ACK))
 		return;
-	if (tcp_after(l->ack, s->ack))
-		s->ack = l->ack;
-	if (r->max_win && tcp_after(l->ack + win, r->max_end))
-		r->max_end = l->ack + (win ?: 1);
+	if (tcp_after(t->ack, s->ack))
+		s->ack = t->ack;
+	if (r->max_win && tcp_after(t->ack + win, r->max_end))
+		r->max_end = t->ack + (win ?: 1);
+}
+
+static __always_inline void tcp_note(const struct l3 *l, struct flow *f)
+{
+	struct tcp_segment t = tcp_segment(l);
+
+	tcp_learn(&t, f);
 }
 
 /* From its middle on: nothing is known of windows, and their scales may be the largest. */
@@ -404,10 +452,13 @@ __noinline int flow_put(__u32 place)
 	}
 	if (b->tag[way])
 		flow_remove(b, way, opening);
+	new->state = new->flow.state;
+	new->flow.state = FLOW_NONE;
 	b->flow[way] = new->flow;
 	b->expires[way] = new->expires;
 	barrier();
 	WRITE_ONCE(b->tag[way], flow_tag(new->hash));
+	WRITE_ONCE(b->flow[way].state, new->state); /* last: flow_passes() trusts it */
 	flow_count(new->flow.owner, 1, opening);
 	flow_unlock(b);
 	return REASON_NONE;

@@ -59,6 +59,7 @@ static __always_inline void flow_remove(struct flow_bucket *b, __u32 place, bool
 	if (place >= FLOW_WAYS)
 		return;
 	owner = b->flow[place].owner;
+	WRITE_ONCE(b->flow[place].state, FLOW_NONE);
 	WRITE_ONCE(b->tag[place], 0);
 	flow_count(owner, -1, opening ? -1 : 0);
 }

@@ -211,7 +211,7 @@ static __always_inline bool guard_dhcp_server(const struct l3 *l)
 	return l->key.sport == 547 || l->key.dport == 546;
 }
 
-static __always_inline enum reason guard_ip(hook_ctx *ctx, const struct l3 *l, __u32 port,
+static __always_inline enum reason guard_ip(hook_ctx *ctx, struct l3 *l, __u32 port,
 					    union port_policy policy)
 {
 	bool nd = l->family == 6 && l->proto == IPPROTO_ICMPV6 && l->flags & L3_HAS_L4 &&
@@ -225,10 +225,13 @@ static __always_inline enum reason guard_ip(hook_ctx *ctx, const struct l3 *l, _
 		return DROP_DHCP_SERVER;
 	if (!policy.ra && nd && (l->type == ND_ROUTER_ADVERTISEMENT || l->type == ND_REDIRECT))
 		return DROP_RA_GUARD;
-	if (policy.ip_guard &&
-	    !guard_owns(port, l->family, l->head + (l->family == 4 ? IPV4_SOURCE : IPV6_SOURCE)) &&
-	    !(l->family == 4 ? guard_ipv4_setup(l) : guard_ipv6_setup(l)))
-		return DROP_IP_SPOOF;
+	if (policy.ip_guard) {
+		if (guard_owns(port, l->family,
+			       l->head + (l->family == 4 ? IPV4_SOURCE : IPV6_SOURCE)))
+			l->flags |= L3_OWNED;
+		else if (!(l->family == 4 ? guard_ipv4_setup(l) : guard_ipv6_setup(l)))
+			return DROP_IP_SPOOF;
+	}
 	return nd && !guard_nd(ctx, l, port, policy) ? DROP_ND_SPOOF : REASON_NONE;
 }
 

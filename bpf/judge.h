@@ -331,7 +331,7 @@ __noinline int judge_promote(__u32 place)
 		return DROP_NO_MEMORY;
 	f = &new->flow;
 	new->hash = flow_hash(&l->flow);
-	flow_look(&at, flow_opening(), FLOW_OPENING_BUCKETS, l, new->hash, now);
+	flow_find(&at, place, FLOW_UNANSWERED);
 	if (!at.flow) /* another CPU did it */
 		return REASON_NONE;
 	*f = *at.flow;
@@ -376,6 +376,13 @@ static __always_inline void judge_renew(const struct l3 *l, struct flow *f, int 
 		tcp_loosen(f);
 }
 
+/* A packet of a connection: that lives on, and is counted. */
+static __always_inline void judge_count(const struct l3 *l, struct flow_at *at)
+{
+	flow_touch(at->bucket, at->way, l->proto, flow_now());
+	flow_counts(at->flow, l->side, l->len);
+}
+
 /* A packet of a connection that may go on. */
 static __always_inline int judge_goes_on(struct l3 *l, __u32 place, struct flow_at *at,
 					 bool opening)
@@ -386,12 +393,12 @@ static __always_inline int judge_goes_on(struct l3 *l, __u32 place, struct flow_
 	if (opening && judge_answers(l, f)) {
 		if (tcp)
 			tcp_note(l, f);
-		flow_touch(at->bucket, at->way, l, flow_now());
+		judge_count(l, at);
 		return judge_promote(place);
 	}
 	if (tcp)
 		judge_tcp(l, f);
-	flow_touch(at->bucket, at->way, l, flow_now());
+	judge_count(l, at);
 	if (opening && f->state == FLOW_CLOSED) /* refused */
 		flow_take(at, &l->flow, true);
 	return REASON_NONE;
@@ -428,7 +435,7 @@ static __always_inline int judge_flow(struct l3 *l, __u32 place)
 	bool opening;
 
 	flow_key_make(l);
-	opening = flow_find(&at, l);
+	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
 	return at.flow ? judge_known(l, place, &at, opening) : judge_new(l);
 }
 
@@ -442,7 +449,7 @@ static __always_inline int judge_renewed(struct l3 *l, __u32 place, int why)
 		judge_reverse(l);
 	if (why == JUDGE_UPPER)
 		return why;
-	opening = flow_find(&at, l);
+	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
 	if (!at.flow) /* it ended meanwhile */
 		return why;
 	judge_renew(l, at.flow, why);
@@ -453,48 +460,18 @@ static __always_inline int judge_renewed(struct l3 *l, __u32 place, int why)
 	return judge_goes_on(l, place, &at, opening);
 }
 
-/* What the lists' answer is for. Returns the verdict. */
+/* What the lists' answer was for, but for JUDGE_OPEN. Returns the verdict. */
 __noinline int judge_then(__u32 place, __u32 why)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 
 	if (!l)
 		return DROP_NO_MEMORY;
-	if (l->ask == JUDGE_OPEN)
-		why = why ?: judge_open(place);
-	else if (l->ask >= JUDGE_RENEW)
+	if (l->ask >= JUDGE_RENEW)
 		why = judge_renewed(l, place, why);
 	if (l->flags & L3_FRAG && !(l->flags & L3_FRAG_LATER) && why != JUDGE_UPPER)
 		frag_note(place, why);
 	return why;
-}
-
-/*
- * The short way: a packet of an established connection whose verdict is current (the decision
- * cache knows the ports' generations). Returns 1: it passes, and is counted; 0: look closer.
- */
-__noinline int judge_passes(__u32 place)
-{
-	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
-	__u32 now = flow_now();
-	struct flow_at at;
-	struct flow *f;
-
-	if (!l || l->flags & (L3_BAD | L3_FRAG) || !flow_tracks(l))
-		return 0;
-	flow_key_make(l);
-	flow_look(&at, flow_established(), FLOW_BUCKETS, l, flow_hash(&l->flow), now);
-	f = at.flow;
-	if (!f || f->flags & FLOW_DENIED || f->state != FLOW_ESTABLISHED || !judge_current(l, f))
-		return 0;
-	if (l->proto == IPPROTO_TCP) {
-		if ((l->type & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
-		    !tcp_in_window(l, f))
-			return 0;
-		tcp_note(l, f);
-	}
-	flow_touch(at.bucket, at.way, l, now);
-	return 1;
 }
 
 /* ---- ICMP errors ---- */
@@ -560,7 +537,7 @@ static __always_inline bool judge_related(hook_ctx *ctx, struct l3 *l, __u32 pla
 
 	if (judge_quoted(ctx, place))
 		return false;
-	flow_find(&at, l);
+	flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
 	if (!at.flow || at.flow->flags & FLOW_DENIED)
 		return false;
 	return at.flow->port[l->side & 1] == l->out_id || !l->out_id;
@@ -628,7 +605,7 @@ static __always_inline int judge_flooded_flow(struct l3 *l, __u32 place)
 	bool opening;
 
 	flow_key_make(l);
-	opening = flow_find(&at, l);
+	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
 	if (at.flow)
 		return judge_flooded_known(l, place, &at, opening);
 	l->opens = judge_opens(l);
@@ -770,6 +747,8 @@ static __always_inline enum verdict judge(struct pkt *p, bool to_host)
 		why = judge_lists(p->from_host, false);
 		if (why && p->l3->ask >= JUDGE_RENEW)
 			why = judge_lists(p->from_host, true);
+		if (!why && p->l3->ask == JUDGE_OPEN)
+			why = judge_open(p->from_host);
 		why = judge_then(p->from_host, why);
 	}
 	if (why == JUDGE_UPPER)
@@ -814,27 +793,6 @@ static __always_inline void judge_sent(struct pkt *p, bool sent)
 		stats_reason(p->in_id, why);
 	if ((p->l3->flags & (L3_FRAG | L3_FRAG_LATER | L3_BAD)) == L3_FRAG)
 		frag_note(p->from_host, why);
-}
-
-/* Whether a packet that the decision cache knows the way of may take it without a closer look. */
-static __always_inline bool judge_cached(struct pkt *p, const struct cache_entry *c)
-{
-	struct l3 *l;
-
-	if (!(c->flags & CACHE_TRACK))
-		return true;
-	p->vid = c->vid;
-	if (l3_parse(p) || !p->l3)
-		return false;
-	l = p->l3;
-	l->in_id = c->in_port;
-	l->out_id = c->out_port;
-	l->in_judged = c->in_judged;
-	l->out_judged = c->out_judged;
-	l->len = p->len;
-	l->network = c->network;
-	l->vid = c->vid;
-	return judge_passes(p->from_host);
 }
 
 #endif

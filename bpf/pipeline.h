@@ -13,6 +13,7 @@
 #include "btf.h"
 #include "cache.h"
 #include "fdb.h"
+#include "flow_cache.h"
 #include "forward.h"
 #include "guard.h"
 #include "judge.h"

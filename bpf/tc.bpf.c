@@ -22,9 +22,8 @@ static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 	}
 	parsed = parse(&p);
 	c = parsed ? NULL : cache_lookup(&p);
-	if (c && !judge_cached(&p, c))
-		c = NULL;
-	return c ? verdict_tc_cached(&p, c) : verdict_tc(&p, pipeline(&p, parsed));
+	return c && short_way(&p, c) == TO_PORT ? verdict_tc_cached(&p, c)
+						: verdict_tc(&p, pipeline(&p, parsed));
 }
 
 /* Every port: what its party sent. */

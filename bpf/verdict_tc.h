@@ -75,6 +75,11 @@ static __always_inline enum verdict to_all(struct pkt *p)
 	return TO_ALL;
 }
 
+static __always_inline bool hook_sends(struct pkt *p, const struct cache_entry *c)
+{
+	return true;
+}
+
 /* A frame that the cache knows. */
 static __always_inline int verdict_tc_cached(struct pkt *p, const struct cache_entry *c)
 {

@@ -71,12 +71,15 @@ static __always_inline int xdp_send(struct pkt *p, __u32 from, __u32 to, __u32 i
 				 : bpf_redirect(ifindex, 0);
 }
 
+static __always_inline bool hook_sends(struct pkt *p, const struct cache_entry *c)
+{
+	return c->flags & CACHE_XDP && (!(c->flags & CACHE_CHECK) || offload_done(p));
+}
+
 /* A frame that the cache knows. */
 static __always_inline int verdict_xdp_cached(struct pkt *p, const struct cache_entry *c,
 					      enum xdp_kind kind)
 {
-	if ((c->flags & CACHE_CHECK) && !offload_done(p))
-		return XDP_PASS;
 	return xdp_send(p, c->in_port, c->out_port, c->out_ifindex, p->tag, kind);
 }
 

@@ -9,12 +9,12 @@ static __always_inline int switch_frame(struct xdp_md *ctx, enum xdp_kind kind)
 	struct pkt p = {.ctx = ctx};
 	enum verdict parsed = parse(&p);
 	const struct cache_entry *c = parsed ? NULL : cache_lookup(&p);
+	enum verdict v = c ? short_way(&p, c) : CONTINUE;
 
-	if (c && !(c->flags & CACHE_XDP))
+	if (v == UPPER)
 		return XDP_PASS;
-	if (c && !judge_cached(&p, c))
-		c = NULL;
-	return c ? verdict_xdp_cached(&p, c, kind) : verdict_xdp(&p, pipeline(&p, parsed), kind);
+	return v == TO_PORT ? verdict_xdp_cached(&p, c, kind)
+			    : verdict_xdp(&p, pipeline(&p, parsed), kind);
 }
 
 /* A frame in several buffers is TC's: not every device can be sent one from here. */

@@ -49,6 +49,8 @@
 	X(JUDGE_WITHHELD, judge_withheld) \
 	X(FLOW_SCRATCH, flow_scratch)     \
 	X(L3_SCRATCH, l3_scratch)         \
+	X(FLOW_HINTS, flow_hints)         \
+	X(PLAIN_SCRATCH, plain_scratch)   \
 	X(GENERATION, generation)
 
 enum state_map {

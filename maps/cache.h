@@ -15,10 +15,12 @@
 /* In cache_entry.ifindex: sent by the host on its uplink. */
 #define CACHE_FROM_HOST 0x80000000
 
-#define CACHE_XDP	0x1 /* XDP may send it */
-#define CACHE_UPLINK	0x2 /* the destination is the uplink */
-#define CACHE_TRACK	0x8 /* only packets of a connection that is known and allowed */
-#define CACHE_CHECK	0x4 /* XDP must look for a checksum left to the hardware */
+#define CACHE_XDP	0x1  /* XDP may send it */
+#define CACHE_UPLINK	0x2  /* the destination is the uplink */
+#define CACHE_CHECK	0x4  /* XDP must look for a checksum left to the hardware */
+#define CACHE_TRACK	0x8  /* only packets of a connection that is known and allowed */
+#define CACHE_GUARD	0x10 /* only plain packets, and no DHCP server's */
+#define CACHE_SOURCE	0x20 /* only packets from the addresses `source` */
 
 /* Known unicast whose tag stays as it is. */
 struct cache_entry {
@@ -34,11 +36,12 @@ struct cache_entry {
 	__u32 flags;	 /* CACHE_… */
 	__u32 in_judged; /* CACHE_TRACK: struct port.judged at both ends */
 	__u32 out_judged;
-	__u16 network;
-	__u16 vid;
-	__u8 pad[4];
+	__u32 rest;	  /* CACHE_TRACK: as in struct flow_key, without protocol */
+	__u32 source4;	  /* addresses of the sender that its guard knows, host order; 0: none */
+	__u64 source6[2]; /* as in struct acl_key */
+	__u8 pad[48];
 };
-_Static_assert(sizeof(struct cache_entry) == 64, "one cache line");
+_Static_assert(sizeof(struct cache_entry) == 128, "two cache lines, the second for IPv6 guards");
 
 struct cache_generation {
 	__u32 number; /* never 0 */

@@ -98,7 +98,8 @@ struct flow_new {
 	struct flow flow;
 	__u64 hash;
 	__u32 expires;
-	__u32 opening; /* which table */
+	__u16 opening; /* which table */
+	__u16 state;   /* while it is being put there: what becomes flow.state at the end */
 };
 
 #endif

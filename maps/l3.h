@@ -21,6 +21,7 @@
 #define L3_ERROR      0x10 /* an ICMP or ICMPv6 error: quotes a packet behind its header */
 #define L3_GROUP      0x20 /* to a multicast or broadcast address */
 #define L3_EXTENDED   0x40 /* IPv6 extension headers were walked */
+#define L3_OWNED      0x80 /* the guard knows the source address as its sender's */
 
 struct l3 {
 	struct acl_key key; /* complete but for the state */

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The short way behind the decision cache: what a port's lists or guard would look at, but for
+ * plain packets of what is known already. A connection's packet passes when its flow says so
+ * itself: it has the packet's key, is established, was judged for these two ports by what judges
+ * them now, and the segment fits. Whatever changes one of these is seen by the next packet.
+ * Everything else takes the whole way.
+ *
+ * Inline, without helpers and locks; the flow's own cache lines are all that is written.
+ */
+#ifndef BPF_FLOW_CACHE_H
+#define BPF_FLOW_CACHE_H
+
+#include "plain.h"
+
+/* The end of the key that has sent a packet: the one with the lower (address, port) is 0. */
+static __always_inline __u32 flow_side(const struct plain *k)
+{
+	if (k->src[0] != k->dst[0])
+		return k->src[0] > k->dst[0];
+	if (!k->ip6) /* the lower halves are free */
+		return (k->src[1] | k->sport) > (k->dst[1] | k->dport);
+	if (k->src[1] != k->dst[1])
+		return k->src[1] > k->dst[1];
+	return k->sport > k->dport;
+}
+
+/*
+ * The place of the established flow with the key in l3_scratch[place], whose time is renewed, or
+ * FLOW_NOWHERE.
+ */
+__noinline __u32 flow_seek(__u32 place)
+{
+	__u32 found = flow_search(place, FLOW_ANSWERED), number = found & FLOW_HINT_BUCKET;
+	__u32 way = found >> FLOW_HINT_WAY & 0xf;
+	struct flow_bucket *b;
+
+	if (way >= FLOW_WAYS)
+		return FLOW_NOWHERE;
+	asm volatile("" : "+r"(way));
+	b = flow_bucket(false, number);
+	if (!b || b->flow[way].state != FLOW_ESTABLISHED)
+		return FLOW_NOWHERE;
+	flow_touch(b, way, b->flow[way].key.rest >> 24, flow_now());
+	return found;
+}
+
+/* A packet's flow without a hint. */
+static __always_inline __u32 flow_place_found(const struct plain *k, __u32 side, __u32 rest,
+					      bool from_host)
+{
+	struct l3 *l = l3_of(from_host);
+
+	if (!l)
+		return FLOW_NOWHERE;
+	l->flow.addr[side][0] = k->src[0];
+	l->flow.addr[side][1] = k->src[1];
+	l->flow.addr[!side][0] = k->dst[0];
+	l->flow.addr[!side][1] = k->dst[1];
+	l->flow.port[side] = k->sport;
+	l->flow.port[!side] = k->dport;
+	l->flow.rest = rest;
+	return flow_seek(from_host);
+}
+
+/* Where a packet's flow is, by a hint if there is one. */
+static __always_inline __u32 flow_place(const struct plain *k, __u32 side, __u32 rest, __u32 now,
+					bool from_host)
+{
+	__u64 mix = ((k->src[0] + k->src[1] + k->sport) ^ (k->dst[0] + k->dst[1] + k->dport)) *
+		    0x9e3779b97f4a7c15ULL;
+	__u64 head = (__u64)now << 32 | ((__u32)mix >> FLOW_HINT_TAG << FLOW_HINT_TAG), word;
+	__u32 at = mix >> 51, place;
+	struct flow_hint *hint = bpf_map_lookup_elem(&flow_hints, &at);
+
+	if (!hint)
+		return FLOW_NOWHERE;
+	word = READ_ONCE(hint->word);
+	if (word >> FLOW_HINT_TAG == head >> FLOW_HINT_TAG)
+		return word;
+	place = flow_place_found(k, side, rest, from_host);
+	if (place != FLOW_NOWHERE)
+		WRITE_ONCE(hint->word, head | place);
+	return place;
+}
+
+static __always_inline bool flow_is(const struct flow *f, const struct plain *k, __u32 side,
+				    __u32 rest)
+{
+	const struct flow_key *key = &f->key;
+
+	return !((key->addr[side][0] ^ k->src[0]) | (key->addr[side][1] ^ k->src[1]) |
+		 (key->addr[!side][0] ^ k->dst[0]) | (key->addr[!side][1] ^ k->dst[1]) |
+		 (key->port[side] ^ k->sport) | (key->port[!side] ^ k->dport) | (key->rest ^ rest));
+}
+
+/* Whether a flow's verdict is that its packets from side to side of the entry pass, still. */
+static __always_inline bool flow_allowed(const struct flow *f, const struct cache_entry *c,
+					 __u32 side)
+{
+	return f->state == FLOW_ESTABLISHED && !(f->flags & FLOW_DENIED) &&
+	       f->port[side] == c->in_port && f->port[!side] == c->out_port &&
+	       f->generation[side] == c->in_judged && f->generation[!side] == c->out_judged;
+}
+
+/* A packet of a connection: if it passes, it is noted and counted. */
+static __always_inline bool flow_passes(struct plain *k, const struct cache_entry *c, __u32 len,
+					bool from_host)
+{
+	__u32 side = flow_side(k), rest = c->rest | (__u32)k->proto << 24, number, way;
+	__u32 place = flow_place(k, side, rest, c->generation, from_host);
+	void *table = flow_established();
+	struct flow_bucket *b;
+	struct flow *f;
+
+	number = place & FLOW_HINT_BUCKET;
+	way = place >> FLOW_HINT_WAY & 0xf;
+	if (!table || way >= FLOW_WAYS)
+		return false;
+	asm volatile("" : "+r"(way));
+	b = bpf_map_lookup_elem(table, &number);
+	if (!b)
+		return false;
+	f = &b->flow[way];
+	if (!flow_is(f, k, side, rest) || !flow_allowed(f, c, side))
+		return false;
+	if (k->proto == IPPROTO_TCP) {
+		k->tcp.side = side;
+		if ((k->tcp.flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
+		    !tcp_fits(&k->tcp, f))
+			return false;
+		tcp_learn(&k->tcp, f);
+	}
+	flow_counts(f, side, len);
+	return true;
+}
+
+/* Whether this hook can send a frame that the cache knows. */
+static __always_inline bool hook_sends(struct pkt *p, const struct cache_entry *c);
+
+/*
+ * What becomes of a frame that the decision cache knows the way of: TO_PORT, UPPER, or CONTINUE
+ * when it needs a closer look.
+ */
+static __always_inline enum verdict short_way(struct pkt *p, const struct cache_entry *c)
+{
+	struct plain *k = NULL;
+
+	if (c->flags & (CACHE_TRACK | CACHE_GUARD)) {
+		k = plain_of(p->from_host);
+		if (!k || !plain_parse(k, p) || (c->flags & CACHE_GUARD && !plain_guarded(k, c)))
+			return CONTINUE;
+	}
+	if (!hook_sends(p, c))
+		return UPPER;
+	if (c->flags & CACHE_TRACK && (!k || !flow_passes(k, c, p->len, p->from_host)))
+		return CONTINUE;
+	return TO_PORT;
+}
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What a plain packet says (bpf/plain.h): in per-CPU memory, for the stack is small. */
+#ifndef MAPS_PLAIN_H
+#define MAPS_PLAIN_H
+
+#include <linux/types.h>
+
+/* What a TCP segment says (host order). */
+struct tcp_segment {
+	__u32 seq;
+	__u32 end; /* sequence number behind it */
+	__u32 ack;
+	__u32 side; /* of the flow, that sent it */
+	__u16 window;
+	__u8 flags;
+	__u8 pad;
+};
+
+/* Numbers are in host order; IPv4 addresses are as in struct flow_key. */
+struct plain {
+	__u64 src[2];
+	__u64 dst[2];
+	__u32 length; /* octets of the transport header and what follows */
+	__u16 sport;
+	__u16 dport;
+	__u8 proto;
+	__u8 ip6;
+	__u8 pad[2];
+	struct tcp_segment tcp;
+};
+_Static_assert(sizeof(struct plain) == 64, "one cache line");
+
+#endif
