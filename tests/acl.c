@@ -27,6 +27,7 @@
 
 #define KERNEL_PACKETS 4096 /* of a list */
 #define SHOWN	       20   /* rules of a failing list */
+#define WRONG_MAX      3    /* packets that a list may be wrong about before the next one's turn */
 
 static const char *const sets[] = {"acl1", "fw1", "ipc1"};
 static char directory[4096]; /* of the sets */
@@ -40,6 +41,7 @@ struct list {
 	struct acl_certificate cert;
 	struct acl_work most; /* seen */
 	__u32 matched;
+	__u32 wrong;
 };
 
 static double now(void)
@@ -112,43 +114,49 @@ static bool still_wrong(const struct acl_rules *rules, const struct acl_key *key
 	return wrong;
 }
 
-/* Takes rules away while the list remains wrong about the packet, and prints what is left. */
+/* Takes `part` rules away wherever the list remains wrong about the packet. */
+static bool shrink(struct acl_rules *rules, __u32 part, const struct acl_key *key, double end)
+{
+	struct acl_rule *all = malloc((rules->n + 1) * sizeof(*all));
+	struct acl_rules less = {.rule = all};
+	bool shrunk = false;
+
+	for (__u32 at = 0; all && at + part <= rules->n && now() < end;) {
+		less.n = rules->n - part;
+		memcpy(all, rules->rule, at * sizeof(*all));
+		memcpy(all + at, rules->rule + at + part, (less.n - at) * sizeof(*all));
+		if (still_wrong(&less, key)) {
+			memcpy(rules->rule, all, less.n * sizeof(*all));
+			rules->n = less.n;
+			shrunk = true;
+		} else {
+			at += part;
+		}
+	}
+	free(all);
+	return shrunk;
+}
+
+/* Prints the packet and as few rules as the list is still wrong with. */
 static void show_failure(const struct list *l, const struct acl_key *key)
 {
-	struct acl_rules small = {.n = l->rules.n};
-	__u32 part = (small.n + 1) / 2;
+	struct acl_rules rules = {.rule = malloc((l->rules.n + 1) * sizeof(*rules.rule))};
+	double end = now() + 10;
 
-	small.rule = malloc((small.n + 1) * sizeof(*small.rule));
-	if (!small.rule)
+	if (!rules.rule)
 		return;
-	memcpy(small.rule, l->rules.rule, small.n * sizeof(*small.rule));
-	for (double end = now() + 20; part && now() < end;) {
-		bool less = false;
+	rules.n = l->rules.n;
+	memcpy(rules.rule, l->rules.rule, rules.n * sizeof(*rules.rule));
+	for (__u32 part = (rules.n + 1) / 2; part && now() < end;) {
+		bool shrunk = shrink(&rules, part, key, end);
 
-		for (__u32 at = 0; at + part <= small.n && now() < end;) {
-			struct acl_rules without = {
-				.rule = malloc((small.n + 1) * sizeof(*small.rule))};
-
-			without.n = small.n - part;
-			memcpy(without.rule, small.rule, at * sizeof(*small.rule));
-			memcpy(without.rule + at, small.rule + at + part,
-			       (without.n - at) * sizeof(*small.rule));
-			if (still_wrong(&without, key)) {
-				free(small.rule);
-				small = without;
-				less = true;
-			} else {
-				free(without.rule);
-				at += part;
-			}
-		}
-		part = less && part == 1 ? 1 : part / 2;
+		part = shrunk && part == 1 ? 1 : part / 2;
 	}
-	tap_remark("  wrong with %u rules, of which", small.n);
-	for (__u32 i = 0; i < small.n && i < SHOWN; i++)
-		show_rule(&small.rule[i]);
+	tap_remark("  wrong with %u rules", rules.n);
+	for (__u32 i = 0; i < rules.n && i < SHOWN; i++)
+		show_rule(&rules.rule[i]);
 	show_key(key);
-	free(small.rule);
+	free(rules.rule);
 }
 
 static void check_packet(struct list *l, const struct acl_key *key)
@@ -168,7 +176,7 @@ static void check_packet(struct list *l, const struct acl_key *key)
 /* Packets that fit rules, mixtures of such, and others just beside them. */
 static void check_packets(struct list *l, __u32 n, struct acl_random *random)
 {
-	for (__u32 i = 0; i < n; i++) {
+	for (__u32 i = 0; i < n && l->wrong < WRONG_MAX; i++) {
 		struct acl_key key = acl_packet(&l->rules, random);
 
 		check_packet(l, &key);
