@@ -1,5 +1,30 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Lists of rules as the data path reads them: see acl_compile.h. */
+/*
+ * Lists of rules as the data path (bpf/acl_match.h) reads them. A list's lines (maps/acl.h):
+ *
+ *	0		header: where all is, and the most work for a packet
+ *	1 … rules	the rules, as given: for `acl show`, and to compare what a brief lacks
+ *	brief …		what is compared of rules first, two in a line, one in each slot
+ *	pilot …		16-bit numbers that send hashes to slots
+ *	…		tries: nodes of 32 entries, and roots of more lines
+ *	tuple …		masks
+ *
+ * A list of up to ACL_LINEAR_MAX rules has no index: briefs are in the rules' order and are
+ * compared one after the other. A longer one has rules sorted into 31 tuples at most. A tuple
+ * is a mask that is part of what each of its rules asks for, so they are found by the hash of
+ * what the mask leaves of a packet: hash, pilot, slot, brief. Rules with the same hash are a
+ * chain, the best first. The tuples themselves are in the order of their best rules.
+ *
+ * Which tuples to ask: a trie of each field (addresses by family, both ports) has for each value
+ * the set of tuples with a rule for it; the header has a set for each class of protocols. The
+ * sets' intersection is asked in order, until no tuple left has a better rule than was found.
+ *
+ * A set may name a tuple in vain and a chain may have rules that do not match: each brief is
+ * compared in all of what it asks, so any coarser mask or set is right as well, only slower.
+ * That freedom is used to keep tuples and tries small. How slow is then found by a search for
+ * the worst packet; what may need more than ACL_WORK_MAX is refused. Lists of ACL_WORK_MAX - 8
+ * rules never are.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,7 +324,7 @@ static int certify(struct compiler *c)
 	return err ? err : bound_work(c, true, &c->header.steps);
 }
 
-/* ---- */
+/* ---- lines ---- */
 
 static void forget(struct compiler *c)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Makes the lines of an access control list (maps/acl.h), index and all, from its rules. */
+/* Makes the lines of an access control list (maps/acl.h), its index among them, from its rules. */
 #ifndef LOADER_ACL_COMPILE_H
 #define LOADER_ACL_COMPILE_H
 
