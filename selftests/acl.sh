@@ -154,6 +154,7 @@ words() {
 	word "dst fd09::/125" "ip/fd09::1/fd09::7 udp/%/7" "ip/fd09::1/fd09::8 udp/%/7"
 	word "proto tcp sport 1000" "$four tcp/1000/%/S" "$four tcp/1001/%/S"
 	word "proto udp sport 1000-1010" "$six udp/1010/%" "$six udp/1011/%"
+	word "proto tcp sport 1000-1010" "$six tcp/1000/%/S" "$six tcp/999/%/S"
 	word "proto udp dport 53" "$four udp/%/53" "$four udp/%/54"
 	word "proto tcp dport 1000-1999" "$six tcp/%/1000/S" "$six tcp/%/999/S"
 	word "proto tcp dport 1000-1999" "$four tcp/%/1999/S" "$four tcp/%/2000/S"
@@ -258,6 +259,8 @@ tags() {
 	frame "behind a tag, another port" v1 "m2 m1 8100:000a $six udp/%/8" v2
 	frame "behind two tags" v1 "m2 m1 88a8:000a 8100:0014 $six udp/%/7"
 	frame "behind two C-tags" v1 "m2 m1 8100:000a 8100:0014 $four udp/%/7"
+	frame "behind four tags, another port" v1 \
+		"m2 m1 8100:0000 8100:0000 8100:0000 8100:0000 $six udp/%/8" v2
 	# a kernel takes any number of priority tags off
 	for vm in "8100:0000" "8100:0000 8100:0000" "8100:0000 8100:0000 8100:0000 8100:0000" \
 		"8100:0000 8100:0000 8100:0000 8100:0000 8100:0000" \

@@ -85,6 +85,7 @@ errors() {
 	frame "$1: about another protocol" wire "m2 m200 $router $type quote $back tcp/1000/7/S"
 	frame "$1: about somebody else" wire "m2 m200 $router $type quote $other udp/1000/7"
 	frame "$1: about what v2 did not send" wire "m2 m200 $router $type quote $there udp/7/1000"
+	frame "$1: to another address than its packet's" wire "m2 m200 ip/$2/${3%2}3 $type quote $back udp/1000/7"
 	frame "$1: about an error" wire "m2 m200 $router $type quote $back $type quote $there udp/7/1000"
 	frame "$1: still a connection" v1 "m2 m1 $there udp/7/1000" v2
 }
