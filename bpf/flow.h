@@ -199,6 +199,13 @@ __noinline __u32 flow_search(__u32 place, __u32 tables)
 	return found == FLOW_NOWHERE ? found : found | FLOW_OPENING;
 }
 
+/* way, which is one: for 6.1's verifier, which forgets such limits, right where it is used. */
+static __always_inline __u32 flow_bound(__u32 way)
+{
+	asm volatile("" : "+r"(way));
+	return way > FLOW_WAYS - 1 ? FLOW_WAYS - 1 : way;
+}
+
 /* As flow_search(); at.flow is NULL without one. Returns whether it is an opening one. */
 static __always_inline bool flow_find(struct flow_at *at, __u32 place, __u32 tables)
 {
@@ -206,10 +213,9 @@ static __always_inline bool flow_find(struct flow_at *at, __u32 place, __u32 tab
 	bool opening = found & FLOW_OPENING;
 
 	at->flow = NULL;
-	way = found >> FLOW_HINT_WAY & 0xf;
-	if (way >= FLOW_WAYS)
+	if (found == FLOW_NOWHERE)
 		return opening;
-	asm volatile("" : "+r"(way)); /* 6.1: what was spilled before the check has no bounds */
+	way = flow_bound(found >> FLOW_HINT_WAY & 0xf);
 	at->way = way;
 	at->bucket = flow_bucket(opening, found & FLOW_HINT_BUCKET);
 	if (at->bucket)
@@ -243,9 +249,7 @@ static __always_inline void flow_touch(struct flow_bucket *b, __u32 way, __u8 pr
 {
 	__u32 expires;
 
-	if (way >= FLOW_WAYS)
-		return;
-	asm volatile("" : "+r"(way)); /* as in flow_find() */
+	way = flow_bound(way);
 	expires = now + flow_secs(proto, b->flow[way].state);
 	if (READ_ONCE(b->expires[way]) != expires)
 		WRITE_ONCE(b->expires[way], expires);

@@ -32,12 +32,11 @@ static __always_inline __u32 flow_side(const struct plain *k)
 __noinline __u32 flow_seek(__u32 place)
 {
 	__u32 found = flow_search(place, FLOW_ANSWERED), number = found & FLOW_HINT_BUCKET;
-	__u32 way = found >> FLOW_HINT_WAY & 0xf;
+	__u32 way = flow_bound(found >> FLOW_HINT_WAY & 0xf);
 	struct flow_bucket *b;
 
-	if (way >= FLOW_WAYS)
+	if (found == FLOW_NOWHERE)
 		return FLOW_NOWHERE;
-	asm volatile("" : "+r"(way));
 	b = flow_bucket(false, number);
 	if (!b || b->flow[way].state != FLOW_ESTABLISHED)
 		return FLOW_NOWHERE;
@@ -114,10 +113,9 @@ static __always_inline bool flow_passes(struct plain *k, const struct cache_entr
 	struct flow *f;
 
 	number = place & FLOW_HINT_BUCKET;
-	way = place >> FLOW_HINT_WAY & 0xf;
-	if (!table || way >= FLOW_WAYS)
+	way = flow_bound(place >> FLOW_HINT_WAY & 0xf);
+	if (!table || place == FLOW_NOWHERE)
 		return false;
-	asm volatile("" : "+r"(way));
 	b = bpf_map_lookup_elem(table, &number);
 	if (!b)
 		return false;

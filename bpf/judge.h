@@ -756,14 +756,18 @@ static __always_inline enum verdict judge(struct pkt *p, bool to_host)
 	return why ? drop(p, why) : CONTINUE;
 }
 
-/* The sender's side of a packet that is to be flooded; *judged: copies have to be asked for. */
-static __always_inline enum verdict judge_all(struct pkt *p, bool *judged)
+static __always_inline bool judge_wanted_by_some(const struct pkt *p)
+{
+	return p->in_policy.track || READ_ONCE(p->net->tracked);
+}
+
+/* The sender's side of a packet that is to be flooded, and each copy's receiver's. */
+static __always_inline enum verdict judge_all(struct pkt *p)
 {
 	enum verdict v;
 	int why;
 
-	*judged = p->in_policy.track || p->net->tracked;
-	if (!*judged)
+	if (!judge_wanted_by_some(p))
 		return CONTINUE;
 	v = judge_set_up(p, 0, false);
 	if (v)
@@ -782,17 +786,21 @@ static __always_inline enum verdict judge_all(struct pkt *p, bool *judged)
 	return CONTINUE;
 }
 
-/* After the copies: somebody got the packet, or not. */
-static __always_inline void judge_sent(struct pkt *p, bool sent)
+/* After the copies of a judged packet: somebody got it (sent), or not. */
+__noinline int judge_sent(__u32 place, __u32 in_id, __u32 sent)
 {
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	int why = sent ? REASON_NONE : DROP_NO_DESTINATION;
 
-	if (p->l3->opens && sent)
-		why = judge_open(p->from_host);
+	if (!l)
+		return 0;
+	if (l->opens && sent)
+		why = judge_open(place);
 	if (why && sent)
-		stats_reason(p->in_id, why);
-	if ((p->l3->flags & (L3_FRAG | L3_FRAG_LATER | L3_BAD)) == L3_FRAG)
-		frag_note(p->from_host, why);
+		stats_reason(in_id, why);
+	if ((l->flags & (L3_FRAG | L3_FRAG_LATER | L3_BAD)) == L3_FRAG)
+		frag_note(place, why);
+	return 0;
 }
 
 #endif

@@ -57,17 +57,15 @@ static __always_inline enum verdict to_one(struct pkt *p, enum verdict v)
 
 static __always_inline enum verdict to_all(struct pkt *p)
 {
-	enum verdict v;
+	enum verdict v = judge_all(p);
 	enum reason why;
-	bool judged;
 	__u32 copies;
 
-	v = judge_all(p, &judged);
 	if (v)
 		return v;
-	copies = flood(p, judged, &why);
-	if (judged)
-		judge_sent(p, copies);
+	copies = flood(p, p->l3 && judge_wanted_by_some(p), &why);
+	if (p->l3 && judge_wanted_by_some(p))
+		judge_sent(p->from_host, p->in_id, copies);
 	if (!copies && !p->in_policy.uplink)
 		return drop(p, why ?: DROP_NO_DESTINATION);
 	if (flood_withheld(why))
