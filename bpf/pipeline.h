@@ -23,10 +23,38 @@
 
 static __always_inline bool hook_takes(struct pkt *p, enum verdict v);
 
+/*
+ * Takes what was parsed through memory: the verifier, which came here by many ways, knows nothing
+ * of it then, and looks at what follows once.
+ */
+static __always_inline void pkt_forget(struct pkt *p)
+{
+	struct plain *k = plain_of(p->from_host);
+
+	if (!k)
+		return;
+	k->parsed = (struct parsed){
+		.tag = p->tag,
+		.size = p->size,
+		.proto = p->proto,
+		.offset = p->offset,
+		.inner_tag = p->inner_tag,
+	};
+	barrier();
+	p->tag = k->parsed.tag;
+	p->size = k->parsed.size;
+	p->proto = k->parsed.proto;
+	p->offset = k->parsed.offset;
+	p->inner_tag = k->parsed.inner_tag;
+}
+
 /* The whole way of a frame that was parsed with a result. */
 static __always_inline enum verdict pipeline(struct pkt *p, enum verdict parsed)
 {
-	enum verdict v = port_lookup(p) ?: parsed ?: vlan_ingress(p) ?: guard(p) ?: forward(p);
+	enum verdict v;
+
+	pkt_forget(p);
+	v = port_lookup(p) ?: parsed ?: vlan_ingress(p) ?: guard(p) ?: forward(p);
 
 	if (!hook_takes(p, v))
 		return UPPER;

@@ -16,6 +16,16 @@ struct tcp_segment {
 	__u8 pad;
 };
 
+/* What was parsed of a frame, while pkt_forget() has it here: see struct pkt. */
+struct parsed {
+	__u32 tag;
+	__u32 size;
+	__u16 proto;
+	__u16 offset;
+	__u8 inner_tag;
+	__u8 pad[3];
+};
+
 /* Numbers are in host order; IPv4 addresses are as in struct flow_key. */
 struct plain {
 	__u64 src[2];
@@ -26,7 +36,10 @@ struct plain {
 	__u8 proto;
 	__u8 ip6;
 	__u8 pad[2];
-	struct tcp_segment tcp;
+	union {
+		struct tcp_segment tcp;
+		struct parsed parsed;
+	};
 };
 _Static_assert(sizeof(struct plain) == 64, "one cache line");
 
