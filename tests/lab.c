@@ -312,7 +312,7 @@ static void make_devices(void)
 
 /* ---- the switch ---- */
 
-static int open_pin(const char *name)
+int lab_pin(const char *name)
 {
 	char path[512];
 	int f;
@@ -362,17 +362,17 @@ void lab_find_ports(void)
 
 static void open_pins(void)
 {
-	fd.networks = open_pin("networks");
-	fd.ports = open_pin("ports");
-	fd.port_info = open_pin("port_info");
-	fd.xdp_ports = open_pin("xdp_ports");
-	fd.fdb = open_pin("fdb");
-	fd.stats = open_pin("port_stats");
-	fd.drops = open_pin("port_drops");
-	fd.generation = open_pin("generation");
-	fd.prog[LAB_XDP] = open_pin("prog_xdp");
-	fd.prog[LAB_TC] = open_pin("prog_tc_ingress");
-	fd.prog[LAB_EGRESS] = open_pin("prog_tc_egress");
+	fd.networks = lab_pin("networks");
+	fd.ports = lab_pin("ports");
+	fd.port_info = lab_pin("port_info");
+	fd.xdp_ports = lab_pin("xdp_ports");
+	fd.fdb = lab_pin("fdb");
+	fd.stats = lab_pin("port_stats");
+	fd.drops = lab_pin("port_drops");
+	fd.generation = lab_pin("generation");
+	fd.prog[LAB_XDP] = lab_pin("prog_xdp");
+	fd.prog[LAB_TC] = lab_pin("prog_tc_ingress");
+	fd.prog[LAB_EGRESS] = lab_pin("prog_tc_egress");
 }
 
 /*
@@ -456,6 +456,16 @@ void lab_refresh(void)
 	}
 	if (changed)
 		void_cache();
+}
+
+void lab_complete(enum end e)
+{
+	struct port port = read_port(e);
+
+	port.policy.offloads = 0;
+	if (bpf_map_update_elem(fd.ports, &ids[e], &port, BPF_EXIST))
+		die("ports: %s", strerror(errno));
+	void_cache();
 }
 
 void lab_flush(void)

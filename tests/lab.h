@@ -43,12 +43,19 @@ void lab_start(const char *hook);
 void lab_ip(const char *commands);
 bool lab_ip_try(const char *commands);
 void lab_xdpctl(const char *commands);
+/* Opens what is pinned by that name; exits when it cannot. */
+int lab_pin(const char *name);
 /* Finds the ports' ids anew after ports were added; lab_start() did it first. */
 void lab_find_ports(void);
 /* Whether XDP can send to a veth here without help; otherwise the maps are told that it can. */
 bool lab_xdp_features(void);
 /* After the configuration changed: where XDP may send to. */
 void lab_refresh(void);
+/*
+ * A port's frames are taken for complete, as those of a NIC are: XDP leaves none of them to TC
+ * lest a checksum is missing. Until the configuration changes.
+ */
+void lab_complete(enum end e);
 /* Forgets learned addresses. */
 void lab_flush(void);
 

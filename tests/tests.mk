@@ -5,6 +5,7 @@
 #   load      every program passes this kernel's verifier
 #   packet    packet tables at both hooks
 #   captures  real captures, mutated
+#   acl_hooks lists of rules as both hooks use them, against a scan of them
 #   acl       lists of rules against a scan of them; `acl bench` measures
 #
 # and what system tests need, in $(B)/helpers/:
@@ -13,7 +14,7 @@
 
 T := $(B)/tests
 TEST_HEADERS := $(wildcard tests/*.h)
-TEST_PROGRAMS := unit acl_words acl load packet captures
+TEST_PROGRAMS := unit acl_words acl acl_hooks load packet captures
 LAB := lab frame tap
 # A row of a table names what matters: the rest is 0.
 TEST_CFLAGS = $(CFLAGS) $(SANITIZE) -Wno-missing-field-initializers
@@ -59,6 +60,9 @@ $(B)/fuzz/acl_list: tests/fuzz/acl_list.c $(patsubst %,loader/%.c,acl_parse pars
 $(T)/acl: $(patsubst %,$(T)/%.o,acl acl_bench acl_kernel acl_native acl_rules tap) \
 	$(patsubst %,$(B)/sanitized/%.o,acl_compile acl_hash acl_lines acl_trie acl_tuples err)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf
+
+$(T)/acl_hooks: $(patsubst %,$(T)/%.o,acl_hooks acl_frame acl_rules $(LAB))
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
 $(T)/acl_kernel.o: $(T)/acl.skel.h
 
