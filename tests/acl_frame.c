@@ -158,6 +158,14 @@ void acl_rule_settle(struct acl_rule *r)
 	r->flags = ACL_RULE_LOG;
 }
 
+int acl_rule_bits(const struct acl_rule *r)
+{
+	return __builtin_popcountll(r->src_mask[0]) + __builtin_popcountll(r->src_mask[1]) +
+	       __builtin_popcountll(r->dst_mask[0]) + __builtin_popcountll(r->dst_mask[1]) +
+	       __builtin_popcountll(r->src_mac_mask) + __builtin_popcountll(r->dst_mac_mask) +
+	       __builtin_popcount(r->misc_mask);
+}
+
 /* ---- words ---- */
 
 struct words {

@@ -21,6 +21,8 @@ mac_t acl_frame_dst(int n);
 
 /* Makes of a rule one that words can tell, nearly what it was. */
 void acl_rule_settle(struct acl_rule *r);
+/* How many bits of a packet it asks for, not counting ports. */
+int acl_rule_bits(const struct acl_rule *r);
 /* Its words, denying and logging what matches. */
 void acl_rule_words(const struct acl_rule *r, char out[ACL_WORDS]);
 
