@@ -269,10 +269,8 @@ static __always_inline void judge_tcp(const struct l3 *l, struct flow *f)
 		return;
 	}
 	if (l->type & TCP_SYN) {
-		if (f->state >= FLOW_ESTABLISHED) { /* an end lost it: see who goes on how */
-			tcp_loosen(f);
-			return;
-		}
+		if (f->state >= FLOW_ESTABLISHED) /* its receiver asks, and is answered by a RST */
+			return;			  /* if it is not forged (RFC 5961, 4.2) */
 		if (side != opener) {
 			f->state = FLOW_SYN_RECV;
 			f->scale[side] = l->scale;
@@ -284,6 +282,8 @@ static __always_inline void judge_tcp(const struct l3 *l, struct flow *f)
 	}
 	tcp_note(l, f);
 	if (!(l->type & TCP_FIN) || f->state < FLOW_ESTABLISHED)
+		return;
+	if (tcp_end(l) != f->tcp[side].end) /* more was sent: it is none */
 		return;
 	f->flags |= FLOW_FIN(side);
 	f->state = (f->flags & FLOW_FIN(!side)) ? FLOW_CLOSED : FLOW_FIN_WAIT;
@@ -348,18 +348,27 @@ __noinline int judge_promote(__u32 place)
 	return why;
 }
 
+/* Whether the packet takes the way between ports that its flow has. */
+static __always_inline bool judge_same_way(const struct l3 *l, const struct flow *f)
+{
+	__u32 side = l->side & 1;
+
+	return f->port[side] == l->in_id && f->port[!side] == l->out_id;
+}
+
 /* Whether the flow's verdict is of what judges its ports now. */
 static __always_inline bool judge_current(const struct l3 *l, const struct flow *f)
 {
 	__u32 side = l->side & 1;
 
-	return f->port[side] == l->in_id && f->port[!side] == l->out_id &&
-	       f->generation[side] == l->in_judged && f->generation[!side] == l->out_judged;
+	return judge_same_way(l, f) && f->generation[side] == l->in_judged &&
+	       f->generation[!side] == l->out_judged;
 }
 
 /* Gives a connection the verdict `why`. */
 static __always_inline void judge_renew(const struct l3 *l, struct flow *f, int why)
 {
+	bool same_way = judge_same_way(l, f);
 	__u32 side = l->side & 1;
 
 	f->port[side] = l->in_id;
@@ -371,8 +380,8 @@ static __always_inline void judge_renew(const struct l3 *l, struct flow *f, int 
 		return;
 	}
 	f->flags &= ~FLOW_DENIED;
-	if (l->proto == IPPROTO_TCP &&
-	    f->state >= FLOW_ESTABLISHED) /* it may have been out of sight */
+	/* it may have been out of sight; who comes another way has to fit what was seen */
+	if (l->proto == IPPROTO_TCP && f->state >= FLOW_ESTABLISHED && same_way)
 		tcp_loosen(f);
 }
 
@@ -414,6 +423,8 @@ static __always_inline int judge_known(struct l3 *l, __u32 place, struct flow_at
 		flow_take(at, &l->flow, opening);
 		return judge_new(l);
 	}
+	if (tcp && !judge_same_way(l, f) && !judge_tcp_fits(l, f))
+		return judge_ask(l, ACL_INVALID, JUDGE_ONLY);
 	if (!judge_current(l, f)) {
 		bool reply = (l->side & 1) != !!(f->flags & FLOW_SECOND);
 
