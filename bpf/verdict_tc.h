@@ -113,7 +113,7 @@ static __always_inline int verdict_tc(struct pkt *p, enum verdict v)
 	if (v == DROP) {
 		if (!p->from_host || p->out)
 			stats_reason(p->in_id, p->reason);
-		if (p->reason == DROP_ACL_REJECT && p->out)
+		if (p->reason == DROP_ACL_REJECT && (p->out || !uplink))
 			return reject(p);
 		return uplink && !(p->from_host && p->out) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 	}
