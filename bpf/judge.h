@@ -655,13 +655,12 @@ __noinline int judge_flooded(__u32 place)
 	return flow_tracks(l) ? judge_flooded_flow(l, place) : judge_ask(l, ACL_NEW, JUDGE_ONLY);
 }
 
-/* For the loop over copies. */
+/* For the loop over copies: small, as the stack is. */
 struct judge_copies {
 	struct l3 *l;
-	struct judge_withheld *withheld;
-	__u32 place;
 	__u32 next; /* port id */
-	__u32 network;
+	__u16 place;
+	__u16 network;
 };
 
 /* The receiver's side of a copy. Returns REASON_NONE or why the port gets none. */
@@ -678,6 +677,15 @@ static __always_inline int judge_copy(struct l3 *l, __u32 place, __u32 id)
 	return action < ACL_DENY ? REASON_NONE : judge_reason(action, l->result[ACL_IN]);
 }
 
+static __always_inline void judge_withhold(__u32 id, int why)
+{
+	__u32 zero = 0;
+	struct judge_withheld *w = bpf_map_lookup_elem(&judge_withheld, &zero);
+
+	if (w)
+		w->why[id & (2 * PORT_MAX - 1)] = why;
+}
+
 static long judge_next_copy(__u32 i, struct judge_copies *c)
 {
 	__u32 id = c->next;
@@ -690,23 +698,21 @@ static long judge_next_copy(__u32 i, struct judge_copies *c)
 	if (port_policy(to).track && port_policy(to).network == c->network && id != c->l->in_id &&
 	    id != c->l->known)
 		why = judge_copy(c->l, c->place, id);
-	c->withheld->why[id & (2 * PORT_MAX - 1)] = why;
+	judge_withhold(id, why);
 	return 0;
 }
 
 /* Asks all ports from `members` on whether they take a copy: judge_withheld[0] says. */
 __noinline int judge_copies(__u32 place, __u32 members, __u32 network)
 {
-	__u32 zero = 0;
 	struct judge_copies c = {
 		.l = bpf_map_lookup_elem(&l3_scratch, &place),
-		.withheld = bpf_map_lookup_elem(&judge_withheld, &zero),
 		.place = place,
 		.next = members,
 		.network = network,
 	};
 
-	if (!c.l || !c.withheld)
+	if (!c.l)
 		return 0;
 	c.l->key.misc = (c.l->key.misc & ~ACL_MISC_STATE_MASK) | ACL_MISC_STATE(c.l->state);
 	bpf_loop(PORT_MAX, judge_next_copy, &c, 0);
