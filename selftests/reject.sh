@@ -182,6 +182,11 @@ stacks() {
 			check "out: VM -> host, IPv6" refused_at_once v1 fd00::100
 		fi
 		check "$dir: other ports are open" pings v1 10.0.0.2
+		# what the sender leaves to its device is computed for the answer on its way back
+		must ns host ethtool -K v1 tx off
+		check "$dir: sender with offloads, device without" refused_at_once v1 10.0.0.2
+		check "$dir: sender with offloads, device without, IPv6" refused_at_once v1 fd00::2
+		must ns host ethtool -K v1 tx on
 		must x acl del dev $dev $dir all
 	done
 	check "no wrong checksum anywhere" checksums_right
