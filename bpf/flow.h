@@ -38,20 +38,26 @@ static __always_inline __u32 flow_now(void)
 
 /* ---- keys ---- */
 
+/* Whether it is an ICMP message, of the family's own ICMP. */
+static __always_inline bool flow_icmp(const struct l3 *l)
+{
+	return l->proto == (l->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+}
+
 /* Whether packets like this have connections, and l3.flow is made of them. */
 static __always_inline bool flow_tracks(const struct l3 *l)
 {
 	if (!l->family || l->flags & (L3_GROUP | L3_FRAG_LATER))
 		return false;
+	if (flow_icmp(l))
+		return l->family == 4
+			       ? l->type == ICMP_ECHO_REQUEST || l->type == ICMP_ECHO_REPLY
+			       : l->type == ICMP6_ECHO_REQUEST || l->type == ICMP6_ECHO_REPLY;
 	switch (l->proto) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
 	case IPPROTO_SCTP:
 		return l->flags & L3_HAS_L4;
-	case IPPROTO_ICMP:
-		return l->type == ICMP_ECHO_REQUEST || l->type == ICMP_ECHO_REPLY;
-	case IPPROTO_ICMPV6:
-		return l->type == ICMP6_ECHO_REQUEST || l->type == ICMP6_ECHO_REPLY;
 	case IPPROTO_IGMP:
 		return false;
 	default:
@@ -79,7 +85,7 @@ static __always_inline void flow_key_make(struct l3 *l)
 	k->addr[1][1] = l->side ? src1 : dst1;
 	k->port[0] = l->side ? dport : sport;
 	k->port[1] = l->side ? sport : dport;
-	if (l->proto == IPPROTO_ICMP || l->proto == IPPROTO_ICMPV6) { /* the identifier, who asks */
+	if (flow_icmp(l)) { /* the identifier, who asks */
 		k->port[0] = l->icmp_id;
 		k->port[1] = l->side ^ (l->type == ICMP_ECHO_REPLY || l->type == ICMP6_ECHO_REPLY);
 	}

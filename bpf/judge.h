@@ -174,10 +174,8 @@ static __always_inline bool judge_opens(const struct l3 *l)
 
 		return flags == TCP_SYN || flags == TCP_ACK || flags == (TCP_ACK | TCP_FIN);
 	}
-	if (l->proto == IPPROTO_ICMP)
-		return l->type == ICMP_ECHO_REQUEST;
-	if (l->proto == IPPROTO_ICMPV6)
-		return l->type == ICMP6_ECHO_REQUEST;
+	if (flow_icmp(l))
+		return l->type == (l->family == 4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST);
 	return true;
 }
 
