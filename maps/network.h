@@ -15,6 +15,8 @@
 enum network_mode {
 	NETWORK_BRIDGE,
 	NETWORK_INTERNAL,
+	NETWORK_NAT,
+	NETWORK_HOSTONLY,
 };
 
 struct network {
@@ -28,7 +30,8 @@ struct network {
 	__u32 fdb_max;	  /* learned addresses, 0: no limit but the table's */
 	__u32 vlan_aware; /* a port has vlan or trunk: link-local frames are not forwarded */
 	__u32 tracked;	  /* a port tracks connections */
-	__u8 pad[28];
+	__u32 gateway;	  /* `uplink` is the host's device in it, see maps/nat.h */
+	__u8 pad[24];
 	__u32 learned;	/* addresses learned now */
 	__u32 fixed;	/* static addresses */
 	__u32 heaviest; /* hint: port id with the most learned addresses */
@@ -50,7 +53,8 @@ struct network_info {
 	__u32 ageing; /* s */
 	__u32 fdb_max;
 	__u32 order;
-	__u32 uplink; /* port id, 0: none; what says which of two is the uplink in a change */
+	__u32 uplink; /* port id, 0: none; what says which of two is the uplink in a change;
+		       * nat and hostonly: of the host's device */
 	__u32 pad2;
 };
 _Static_assert(sizeof(struct network_info) == 56, "no hidden padding");

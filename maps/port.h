@@ -55,7 +55,10 @@ union port_policy {
 		__u64 list_out : 1;
 		__u64 net_list_in : 1; /* its network has a list (not of an uplink) */
 		__u64 net_list_out : 1;
-		__u64 unused : 7;
+		__u64 gateway : 1; /* the host's device in a network of its own (NAT, host-only): an
+				    * uplink without a wire */
+		__u64 nat : 1;	   /* NAT networks leave by it; `network` is 0 if no other has it */
+		__u64 unused : 5;
 	};
 };
 _Static_assert(sizeof(union port_policy) == 8, "one store changes it");

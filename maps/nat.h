@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Network address translation (RFC 4787, 5382, 5508): shared by both sides.
+ *
+ * An external address has a slot, and for each protocol with ports a pool: which of its 65,536
+ * ports (ICMP: identifiers) belongs to which internal endpoint. A port that is bound is the
+ * mapping of its endpoint, for all destinations; it is free again when its last flow is. What
+ * comes in is looked up by its port, and then has to fit a flow (maps/flow.h) whose external
+ * endpoint, in nat_flows, is beside it. Forwards are ports bound by the command line.
+ */
+#ifndef MAPS_NAT_H
+#define MAPS_NAT_H
+
+#include "flow.h"
+#include "network.h"
+
+#define NAT_ADDRS     64     /* slots 1..NAT_ADDRS - 1 */
+#define NAT_ENDPOINTS 524288 /* internal endpoints that have a mapping */
+#define NAT_HOPS      1024   /* next hops, a power of two */
+#define NAT_FORWARDS  65536
+#define NAT_STATICS   1024
+
+/* Protocols with pools. */
+enum nat_proto {
+	NAT_TCP,
+	NAT_UDP,
+	NAT_ICMP, /* echo identifiers */
+	NAT_SCTP,
+	NAT_PROTOS,
+};
+
+/* A slot's pool in nat_pools. */
+#define NAT_POOL(addr, proto) ((addr)*NAT_PROTOS + (proto))
+
+#define NAT_ADDR_OWN	      0x1 /* the uplink's preferred address: the data path follows its changes */
+#define NAT_ADDR_STATIC	      0x2 /* all of it belongs to internal address `inside` */
+
+/* An external address. */
+struct nat_addr {
+	__u64 addr[2];	 /* as in struct flow_key */
+	__u64 inside[2]; /* NAT_ADDR_STATIC */
+	__u32 ifindex;	 /* the uplink's device, 0: the slot is free */
+	__u16 flags;	 /* NAT_ADDR_… */
+	__u16 network;	 /* NAT_ADDR_STATIC: network id */
+	__u8 pad[24];
+};
+_Static_assert(sizeof(struct nat_addr) == 64, "one cache line");
+
+#define NAT_FORWARD \
+	0x80000000 /* in refs: bound by the command line, whether there are flows or not */
+
+/* What a port of an external address is bound to. */
+struct nat_binding {
+	__u64 addr[2]; /* internal address, as in struct flow_key */
+	__u32 refs;    /* flows that use it, NAT_FORWARD; 0: free, or about to be */
+	__u16 port;    /* internal port, host order */
+	__u16 network; /* id */
+	__u32 pad[2];
+};
+_Static_assert(sizeof(struct nat_binding) == 32, "half a cache line");
+
+/* The ports of one external address and protocol. */
+struct nat_pool {
+	__u64 full[16];	  /* bit w mod 64 of word w / 64: used[w] has no free port */
+	__u64 used[1024]; /* bit p mod 64 of word p / 64: port p is bound. Set before, cleared after
+			   */
+	__u64 taken;	  /* ports bound now */
+	__u64 pad[7];
+	struct nat_binding at[65536];
+};
+
+/* An internal endpoint, whose mapping is looked for. */
+struct nat_endpoint {
+	__u64 addr[2]; /* as in struct flow_key */
+	__u16 port;    /* host order */
+	__u16 network; /* id */
+	__u16 proto;   /* enum nat_proto */
+	__u16 pad;
+};
+_Static_assert(sizeof(struct nat_endpoint) == 24, "hash key without padding");
+
+struct nat_mapping {
+	__u16 addr; /* slot */
+	__u16 port; /* external, host order */
+};
+
+/* An external address, to find its slot. */
+struct nat_addr_key {
+	__u64 addr[2]; /* as in struct flow_key */
+};
+
+/* An internal address that has an external one for itself. */
+struct nat_static_key {
+	__u64 addr[2]; /* as in struct flow_key */
+	__u32 network;
+	__u32 pad;
+};
+
+#define NAT_ROUTES	       0x1 /* mode nat: what is not for the host leaves by the uplink */
+#define NAT_FILTER_INDEPENDENT 0x2 /* anybody may send to a mapping (RFC 4787, 5) */
+
+/* A network whose gateway is the host (modes nat and hostonly), by network id. */
+struct nat_network {
+	__u32 flags;	       /* NAT_… */
+	__u32 gateway_ifindex; /* the device named after the network */
+	__u32 uplink_ifindex;  /* NAT_ROUTES */
+	__u32 uplink;	       /* and its port id */
+	__u32 subnet;	       /* IPv4, host order; 0: none */
+	__u32 mask;
+	__u32 gateway;	/* IPv4 address of the host */
+	__u16 port_min; /* external ports for mappings */
+	__u16 port_max;
+	__u64 subnet6[2]; /* IPv6, as in struct flow_key; 0: none */
+	__u64 mask6[2];
+	__u64 gateway6[2];
+	__u16 first4; /* slots of the external addresses for mappings: first, and how */
+	__u16 addrs4; /* many; 0: none of this family */
+	__u16 first6;
+	__u16 addrs6;
+	__u8 pad[40];
+};
+_Static_assert(sizeof(struct nat_network) == 128, "two cache lines");
+
+/* What is beside a flow: its external endpoint and the way to both ends. */
+struct nat_flow {
+	__u16 addr;   /* slot of the external address, 0: none */
+	__u16 port;   /* external port, host order */
+	__u16 hop;    /* place in nat_hops */
+	__u8 mac[6];  /* the VM's */
+	__u32 looked; /* s, CLOCK_MONOTONIC: when the route was looked up, 0: never */
+};
+_Static_assert(sizeof(struct nat_flow) == 16, "four in a cache line");
+
+/* Those of the flows in a bucket, at the same places. */
+struct nat_bucket {
+	struct nat_flow at[FLOW_WAYS + 1];
+};
+_Static_assert(sizeof(struct nat_bucket) == 256, "on cache line boundaries");
+
+/* A next hop behind an uplink. */
+struct nat_hop {
+	__u64 addr[2];	  /* as in struct flow_key */
+	__u64 mac;	  /* its link-layer address, as in struct pkt; one store changes it */
+	__u64 source_mac; /* the uplink's */
+	__u32 ifindex;	  /* the uplink's device, 0: none */
+	__u32 port;	  /* and port id */
+	__u32 looked;	  /* s: when it was last looked up */
+	__u32 mtu;	  /* of packets */
+	__u8 pad[16];
+};
+_Static_assert(sizeof(struct nat_hop) == 64, "one cache line");
+
+/* What the command line remembers of a network with a gateway, by network id. */
+struct nat_info {
+	char uplink[16]; /* device; "": hostonly */
+	__u8 subnet[16]; /* network order; all 0: none */
+	__u8 gateway[16];
+	__u8 subnet6[16];
+	__u8 gateway6[16];
+	__u8 len; /* of subnet */
+	__u8 len6;
+	__u8 filter_independent;
+	__u8 families;	/* of masquerade_*: 0x1 IPv4, 0x2 IPv6 given */
+	__u16 port_min; /* masquerade … ports, 0: not given */
+	__u16 port_max;
+	__u8 first[16]; /* masquerade … to, IPv4: network order; first and last */
+	__u8 last[16];
+	__u8 first6[16];
+	__u8 last6[16];
+	__u16 port_min6;
+	__u16 port_max6;
+	__u32 ifindex; /* of the gateway's device, when it was made */
+};
+
+/* A forward or a static translation, as the command line remembers it. */
+struct nat_rule_key {
+	__u8 external[16]; /* network order; all 0 with a forward: all of the uplink's */
+	__u16 network;	   /* id */
+	__u16 port;	   /* first external port, host order; 0: static */
+	__u8 proto;	   /* IP protocol; 0: static */
+	__u8 family;	   /* 4, 6 */
+	__u16 pad;
+};
+_Static_assert(sizeof(struct nat_rule_key) == 24, "hash key without padding");
+
+struct nat_rule {
+	__u8 internal[16];   /* network order */
+	__u16 ports;	     /* how many */
+	__u16 internal_port; /* first one */
+	__u32 order;	     /* of adding */
+};
+
+#endif
