@@ -84,7 +84,8 @@ static __always_inline void cache_store(const struct pkt *p)
 	c->frame_max = READ_ONCE(p->out->frame_max);
 	c->flags = (p->out_policy.xdp_tx ? CACHE_XDP : 0) |
 		   (p->out_policy.uplink ? CACHE_UPLINK : 0) |
-		   (p->in_policy.offloads ? CACHE_CHECK : 0);
+		   (p->in_policy.offloads ? CACHE_CHECK : 0) |
+		   (p->in_policy.gateway ? CACHE_GATEWAY : 0);
 	if (guard_l3(p->in_policy)) {
 		c->flags |= p->in_policy.ip_guard ? CACHE_GUARD | CACHE_SOURCE : CACHE_GUARD;
 		cache_sources(c, p);

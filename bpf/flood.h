@@ -156,7 +156,7 @@ static long flood_port(__u32 i, struct flood_step *step)
 		return 1;
 	f->next = READ_ONCE(to->next);
 	policy = port_policy(to);
-	if (policy.network != f->from.network || !flood_wanted(f->kind, policy) ||
+	if (policy.network != f->from.network || policy.gateway || !flood_wanted(f->kind, policy) ||
 	    (id == f->in_id && (f->from_host || !policy.hairpin)))
 		return 0;
 	why = flood_copy(step->skb, f, id, to, policy);

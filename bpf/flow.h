@@ -29,6 +29,7 @@ struct flow_at {
 	struct flow_bucket *bucket;
 	struct flow *flow; /* NULL: not found */
 	__u32 way;
+	__u32 number; /* of the bucket */
 };
 
 static __always_inline __u32 flow_now(void)
@@ -223,7 +224,8 @@ static __always_inline bool flow_find(struct flow_at *at, __u32 place, __u32 tab
 		return opening;
 	way = flow_bound(found >> FLOW_HINT_WAY & 0xf);
 	at->way = way;
-	at->bucket = flow_bucket(opening, found & FLOW_HINT_BUCKET);
+	at->number = found & FLOW_HINT_BUCKET;
+	at->bucket = flow_bucket(opening, at->number);
 	if (at->bucket)
 		at->flow = &at->bucket->flow[way];
 	return opening;
@@ -430,6 +432,7 @@ __noinline int flow_put(__u32 place)
 	struct flow_new *new = bpf_map_lookup_elem(&flow_scratch, &place);
 	__u32 now = flow_now(), buckets, first, second, way;
 	struct flow_bucket *b, *other;
+	struct nat_flow *nat;
 	bool opening;
 	void *table;
 
@@ -446,8 +449,13 @@ __noinline int flow_put(__u32 place)
 	other = bpf_map_lookup_elem(table, &second);
 	if (!b || !other)
 		return DROP_FLOW_FULL;
-	if (flow_load(other, now) < flow_load(b, now))
+	if (flow_load(other, now) < flow_load(b, now)) {
 		b = other;
+		first = second;
+	}
+	nat = nat_flow(opening, first, 0);
+	if (new->flow.flags & FLOW_NAT && !nat)
+		return DROP_FLOW_FULL;
 	if (!flow_lock(b))
 		return DROP_FLOW_FULL;
 	way = flow_free_way(b, now);
@@ -466,6 +474,13 @@ __noinline int flow_put(__u32 place)
 	new->flow.state = FLOW_NONE;
 	b->flow[way] = new->flow;
 	b->expires[way] = new->expires;
+	b->number = first;
+	if (nat)
+		nat[way & 15] = (struct nat_flow){
+			.addr = new->nat_addr,
+			.holds = new->nat_holds,
+			.port = new->nat_port,
+		};
 	barrier();
 	WRITE_ONCE(b->tag[way], flow_tag(new->hash));
 	WRITE_ONCE(b->flow[way].state, new->state); /* last: flow_passes() trusts it */

@@ -144,6 +144,8 @@ static __always_inline enum verdict short_way(struct pkt *p, const struct cache_
 {
 	struct plain *k = NULL;
 
+	if (c->flags & CACHE_GATEWAY && (p->routed || p->external))
+		return CONTINUE;
 	if (c->flags & (CACHE_TRACK | CACHE_GUARD)) {
 		k = plain_of(p->from_host);
 		if (!k || !plain_parse(k, p) || (c->flags & CACHE_GUARD && !plain_guarded(k, c)))

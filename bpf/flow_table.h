@@ -6,7 +6,7 @@
 #ifndef BPF_FLOW_TABLE_H
 #define BPF_FLOW_TABLE_H
 
-#include "pkt.h"
+#include "nat_pool.h"
 
 #define FLOW_LOCK_TRIES 64
 
@@ -61,6 +61,8 @@ static __always_inline void flow_remove(struct flow_bucket *b, __u32 place, bool
 	owner = b->flow[place].owner;
 	WRITE_ONCE(b->flow[place].state, FLOW_NONE);
 	WRITE_ONCE(b->tag[place], 0);
+	if (b->flow[place].flags & FLOW_NAT)
+		nat_forget(opening, b->number, place, b->flow[place].key.rest >> 24);
 	flow_count(owner, -1, opening ? -1 : 0);
 }
 

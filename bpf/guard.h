@@ -20,6 +20,8 @@ static __always_inline enum verdict guard(struct pkt *p)
 {
 	struct port_mac own = {.port = p->in_id};
 
+	if (p->in_policy.gateway && (p->routed || !p->from_host))
+		return drop(p, DROP_ROUTED);
 	if (p->in_policy.uplink)
 		return CONTINUE;
 	if (!p->src || (p->src & 1))

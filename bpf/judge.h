@@ -196,6 +196,16 @@ static __always_inline __u32 judge_owner(const struct l3 *l)
 	return in && !port_policy(in).uplink ? id : l->out_id ?: id;
 }
 
+/* The external endpoint of a connection that is opened, and what it holds of it. */
+static __always_inline void judge_external(const struct l3 *l, struct flow_new *new)
+{
+	new->nat_addr = l->nat_addr;
+	new->nat_port = l->nat_port;
+	new->nat_holds = l->nat_holds;
+	if (l->nat_addr)
+		new->flow.flags |= FLOW_NAT;
+}
+
 /* Opens the connection of an allowed packet. Returns REASON_NONE or why there is no room. */
 __noinline int judge_open(__u32 place)
 {
@@ -204,6 +214,7 @@ __noinline int judge_open(__u32 place)
 	__u32 now = flow_now(), side, owner;
 	struct port *port;
 	struct flow *f;
+	int why;
 
 	if (!l || !new)
 		return DROP_NO_MEMORY;
@@ -212,8 +223,11 @@ __noinline int judge_open(__u32 place)
 	side = l->side & 1;
 	owner = judge_owner(l);
 	port = bpf_map_lookup_elem(&ports, &owner);
-	if (port && port->conn_max && READ_ONCE(port->flows) >= port->conn_max)
+	if (port && port->conn_max && READ_ONCE(port->flows) >= port->conn_max) {
+		if (l->nat_holds)
+			nat_release(l->nat_addr, nat_proto(l->proto), l->nat_port);
 		return DROP_CONN_MAX;
+	}
 	f->key = l->flow;
 	f->created = now;
 	f->port[side] = l->in_id;
@@ -234,10 +248,14 @@ __noinline int judge_open(__u32 place)
 	}
 	f->packets[side] = 1;
 	f->bytes[side] = l->len;
+	judge_external(l, new);
 	new->hash = flow_hash(&f->key);
 	new->expires = now + flow_secs(l->proto, f->state);
 	new->opening = 1;
-	return flow_put(place);
+	why = flow_put(place);
+	if (why && new->nat_holds)
+		nat_release(new->nat_addr, nat_proto(l->proto), new->nat_port);
+	return why;
 }
 
 /* Asks the lists about a packet in a state, and says what its answer is for. */
@@ -321,6 +339,7 @@ __noinline int judge_promote(__u32 place)
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct flow_new *new = bpf_map_lookup_elem(&flow_scratch, &place);
 	__u32 now = flow_now();
+	struct nat_flow *nat;
 	struct flow_at at;
 	struct flow *f;
 	int why;
@@ -333,6 +352,13 @@ __noinline int judge_promote(__u32 place)
 	if (!at.flow) /* another CPU did it */
 		return REASON_NONE;
 	*f = *at.flow;
+	new->nat_addr = new->nat_holds = 0;
+	nat = nat_flow(true, at.number, at.way);
+	if (f->flags & FLOW_NAT && nat) {
+		new->nat_addr = nat->addr;
+		new->nat_port = nat->port;
+		new->nat_holds = nat->holds &&nat_hold(nat->addr, nat_proto(l->proto), nat->port);
+	}
 	f->state = FLOW_ESTABLISHED;
 	if (l->proto == IPPROTO_TCP && l->type & TCP_FIN) {
 		f->state = FLOW_FIN_WAIT;
@@ -343,6 +369,8 @@ __noinline int judge_promote(__u32 place)
 	why = flow_put(place);
 	if (!why)
 		flow_take(&at, &l->flow, true);
+	else if (new->nat_holds)
+		nat_release(new->nat_addr, nat_proto(l->proto), new->nat_port);
 	return why;
 }
 
@@ -390,6 +418,17 @@ static __always_inline void judge_count(const struct l3 *l, struct flow_at *at)
 	flow_counts(at->flow, l->side, l->len);
 }
 
+/* The external endpoint that the packet's connection has. */
+static __always_inline void judge_translated(struct l3 *l, const struct flow_at *at, bool opening)
+{
+	const struct nat_flow *nat = nat_flow(opening, at->number, at->way);
+
+	if (!nat)
+		return;
+	l->nat_addr = nat->addr;
+	l->nat_port = nat->port;
+}
+
 /* A packet of a connection that may go on. */
 static __always_inline int judge_goes_on(struct l3 *l, __u32 place, struct flow_at *at,
 					 bool opening)
@@ -397,6 +436,8 @@ static __always_inline int judge_goes_on(struct l3 *l, __u32 place, struct flow_
 	struct flow *f = at->flow;
 	bool tcp = l->proto == IPPROTO_TCP;
 
+	if (f->flags & FLOW_NAT)
+		judge_translated(l, at, opening);
 	if (opening && judge_answers(l, f)) {
 		if (tcp)
 			tcp_note(l, f);
@@ -741,8 +782,15 @@ static __always_inline enum verdict judge_set_up(struct pkt *p, __u32 out_id, bo
 	l->vid = p->vid;
 	l->from_host = p->from_host;
 	l->to_host = to_host;
+	if (p->external) { /* of a connection that it opens; another has its own */
+		l->nat_addr = p->external >> 16;
+		l->nat_port = p->external;
+	}
 	return CONTINUE;
 }
+
+/* A connection that is opened gets its external endpoint, if it is translated. */
+static __always_inline int hook_bind(struct pkt *p);
 
 /* Whether a packet for one port (pkt.out), or for the host behind it, may pass. */
 static __always_inline enum verdict judge(struct pkt *p, bool to_host)
@@ -763,7 +811,7 @@ static __always_inline enum verdict judge(struct pkt *p, bool to_host)
 		if (why && p->l3->ask >= JUDGE_RENEW)
 			why = judge_lists(p->from_host, true);
 		if (!why && p->l3->ask == JUDGE_OPEN)
-			why = judge_open(p->from_host);
+			why = hook_bind(p) ?: judge_open(p->from_host);
 		why = judge_then(p->from_host, why);
 	}
 	if (why == JUDGE_UPPER)

@@ -22,6 +22,7 @@
 #include "../maps/flow.maps.h"
 #include "../maps/frag.maps.h"
 #include "../maps/l3.maps.h"
+#include "../maps/nat.maps.h"
 
 #define barrier()	 asm volatile("" ::: "memory")
 #define READ_ONCE(x)	 (*(const volatile typeof(x) *)&(x))
@@ -41,6 +42,8 @@ enum verdict {
 	TO_PORT,  /* to pkt.out */
 	TO_HOST,  /* to the host behind the uplink */
 	TO_ALL,	  /* flooded */
+	TO_WIRE,  /* out of a NAT network, by its uplink */
+	TO_NEIGH, /* into one, to a VM whose link-layer address the kernel finds */
 	DROP,	  /* for pkt.reason */
 };
 
@@ -63,6 +66,10 @@ struct pkt {
 	__u32 in_id;
 	union port_policy in_policy;
 	bool from_host; /* sent by the host on its uplink; `in` is the uplink */
+	bool routed;	/* likewise, but the kernel forwards it for somebody */
+	bool hairpin;	/* from one external endpoint to another */
+	bool nat;	/* it is being translated: l3.nat says how */
+	__u32 external; /* from_host: the external endpoint that it was sent to, slot 16 | port 16 */
 
 	/* VLAN */
 	__u32 inside; /* the tag that the frame has on a port that carries all VLANs */

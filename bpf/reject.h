@@ -7,13 +7,15 @@
  *
  * The sender may have left its checksum to the hardware: then the kernel will still compute it,
  * over what follows the network header, into the field where it was (offload.h). In a reset that
- * is the checksum's field, in an ICMP message one that has no meaning there.
+ * is the checksum's field. In an ICMP message it is another one; but as the message has a right
+ * checksum already, what is computed is just what was there, if the field begins as the pseudo
+ * header's sum (IPv4's ICMP: 0).
  */
 #ifndef BPF_REJECT_H
 #define BPF_REJECT_H
 
 #include "judge.h"
-#include "offload.h"
+#include "nat.h"
 
 #define REJECT_RATE  100 /* answers a second, to what one port sends */
 #define REJECT_QUOTE 200 /* octets of the packet in an ICMP message, a multiple of 4 */
@@ -45,6 +47,37 @@ static __always_inline void put64(__u8 *at, __u64 n)
 {
 	put32(at, n >> 32);
 	put32(at + 4, n);
+}
+
+/* Whether a dropped packet's sender is told. */
+static __always_inline bool reject_due(const struct pkt *p)
+{
+	return p->reason == DROP_ACL_REJECT || (p->l3 && p->l3->answer);
+}
+
+/*
+ * The address that an answer is from: as it was asked for from outside; that of the gateway, where
+ * the packet got no further.
+ */
+__noinline int reject_from(__u32 place, __u32 external)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_network *n;
+	struct nat_addr *a;
+
+	if (!l)
+		return 0;
+	n = nat_network(l->network);
+	a = nat_addr(l->nat_addr);
+	if (a && l->nat_addr && (l->nat == NAT_IN || external)) {
+		nat_l3_addr(l->key.dst, a->addr, l->family);
+		l->key.dport = l->nat_port;
+	} else if (l->answer && n && l->family == 4) {
+		l->key.dst[0] = (__u64)n->gateway << 32;
+	} else if (l->answer && n) {
+		nat_l3_addr(l->key.dst, n->gateway6, 6);
+	}
+	return 0;
 }
 
 /* Whether the packet is one that may be answered (RFC 1122, 3.2.2; RFC 4443, 2.4 (e)). */
@@ -155,11 +188,19 @@ static __always_inline __u32 reject_tcp(const struct l3 *l, __u8 *h)
 	return head + 20;
 }
 
-/* Port unreachable, which quotes the packet. */
+/* Where the transport header's checksum is, if it is left to the hardware; else 0. */
+static __always_inline __u32 reject_check_at(const struct l3 *l)
+{
+	if (l->proto == IPPROTO_UDP)
+		return reject_csum_left(l, 6) ? 6 : 0;
+	return l->proto == IPPROTO_TCP && reject_csum_left(l, 16) ? 16 : 0;
+}
+
+/* Port unreachable, or what l3.answer says; it quotes the packet. */
 static __always_inline __u32 reject_icmp(struct __sk_buff *skb, const struct l3 *l, __u8 *h)
 {
 	__u32 quote = l->length & ~3U, head, sum;
-	bool left = l->proto == IPPROTO_UDP && reject_csum_left(l, 6);
+	__u32 left = reject_check_at(l);
 	__u8 proto = l->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 	__u8 *t = h + 20;
 
@@ -174,15 +215,16 @@ static __always_inline __u32 reject_icmp(struct __sk_buff *skb, const struct l3 
 	head = reject_network(l, h, 8 + quote, proto);
 	t[0] = l->family == 4 ? 3 : 1;
 	t[1] = l->family == 4 ? 3 : 4;
+	if (l->answer) {
+		t[0] = l->answer >> 8;
+		t[1] = l->answer;
+		put32(t + 4, l->mtu);
+	}
 	sum = l->family == 4 ? 0 : reject_pseudo(l, h, 8 + quote, proto);
-	if (left) /* what the kernel makes of this completes the sum */
-		*(__u16 *)(t + 6) = sum;
-	else
-		*(__u16 *)(t + 2) = ~csum_fold32(bpf_csum_diff(
-			NULL, 0, (__be32 *)t, l3_bound(8 + quote, 8 + REJECT_QUOTE), sum));
-	if (left && l->family == 4)
-		*(__u16 *)(t + 2) = ~csum_fold32(bpf_csum_diff(
-			NULL, 0, (__be32 *)t, l3_bound(8 + quote, 8 + REJECT_QUOTE), 0));
+	*(__u16 *)(t + 2) = ~csum_fold32(
+		bpf_csum_diff(NULL, 0, (__be32 *)t, l3_bound(8 + quote, 8 + REJECT_QUOTE), sum));
+	if (left)
+		*(__u16 *)(t + left) = sum;
 	return head + 8 + quote;
 }
 
@@ -197,8 +239,8 @@ __noinline int reject_make(struct __sk_buff *skb, __u32 place)
 	if (!l || !r)
 		return -1;
 	__builtin_memset(r->octets, 0, 60);
-	length =
-		l->proto == IPPROTO_TCP ? reject_tcp(l, r->octets) : reject_icmp(skb, l, r->octets);
+	length = l->proto == IPPROTO_TCP && !l->answer ? reject_tcp(l, r->octets)
+						       : reject_icmp(skb, l, r->octets);
 	if (length < 40 || length > sizeof(r->octets))
 		return -1;
 	if (bpf_skb_change_tail(skb, l->offset + length, 0))
@@ -210,10 +252,10 @@ __noinline int reject_make(struct __sk_buff *skb, __u32 place)
 	return bpf_skb_store_bytes(skb, 0, macs, 12, 0) ? -1 : 0;
 }
 
-/* Answers a rejected packet. Returns what becomes of the frame. */
+/* Answers a packet that was dropped. Returns what becomes of the frame. */
 static __always_inline int reject(struct pkt *p)
 {
-	bool uplink = p->in_policy.uplink;
+	bool arrived = p->nat && p->l3 && p->l3->nat == NAT_IN;
 
 	if (!reject_may(p))
 		return TC_ACT_SHOT;
@@ -221,11 +263,12 @@ static __always_inline int reject(struct pkt *p)
 		stats_reason(p->in_id, NOTE_REJECT_LIMIT);
 		return TC_ACT_SHOT;
 	}
+	reject_from(p->from_host, p->external);
 	if (reject_make(p->ctx, p->from_host))
 		return TC_ACT_SHOT;
-	if (uplink)
+	if (p->in_policy.uplink || arrived)
 		p->ctx->mark = MARK_SWITCHED;
-	return bpf_redirect(READ_ONCE(p->in->ifindex), p->from_host ? BPF_F_INGRESS : 0);
+	return bpf_redirect(p->ctx->ifindex, p->from_host && !arrived ? BPF_F_INGRESS : 0);
 }
 
 #endif

@@ -16,6 +16,18 @@ static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 		skb->mark = 0;
 		return TC_ACT_UNSPEC;
 	}
+	if (from_host) {
+		p.routed = skb->ingress_ifindex;
+		p.external = p.routed ? nat_marked(skb->mark) : 0;
+		if (p.external) {
+			skb->mark = 0;
+			p.routed = false;
+		}
+	} else if (skb->mark == MARK_HAIRPIN) {
+		skb->mark = 0;
+		p.hairpin = true;
+		bpf_skb_change_type(skb, PACKET_HOST);
+	}
 	if (skb->mark == MARK_HELD) {
 		skb->mark = 0;
 		frag_again(skb->ifindex, skb->len + (skb->vlan_present ? VLAN_HLEN : 0));

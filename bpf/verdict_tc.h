@@ -9,6 +9,7 @@
 
 #include "flood.h"
 #include "frag_hold.h"
+#include "nat_hook.h"
 #include "reject.h"
 
 static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
@@ -18,7 +19,8 @@ static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
 
 /*
  * To one port (v: TO_PORT), or from a VM to the host (TO_HOST): in by the uplink, with the tag
- * that the uplink would show. Returns v or what else becomes of it.
+ * that the uplink would show; where the host is a gateway, perhaps further. Returns v or what
+ * else becomes of it.
  */
 static __always_inline enum verdict to_one(struct pkt *p, enum verdict v)
 {
@@ -36,14 +38,16 @@ static __always_inline enum verdict to_one(struct pkt *p, enum verdict v)
 	}
 	if (egress_policy(p, &tag))
 		return DROP;
-	why = host ? REASON_NONE : tc_fits(p->ctx, p->out, p->size);
+	why = host ? nat_leave(p) : tc_fits(p->ctx, p->out, p->size);
 	if (why)
-		return drop(p, why);
+		return nat_refuse(p, why);
 	judged = judge(p, host);
 	if (frag_order(p, judged))
 		return drop(p, DROP_NO_MEMORY);
 	if (judged)
 		return judged;
+	if (p->nat)
+		return nat_send(p);
 	if (!host && tag == p->tag)
 		cache_store(p);
 	if (tc_retag(p->ctx, &has, tag))
@@ -91,29 +95,37 @@ static __always_inline int verdict_tc_cached(struct pkt *p, const struct cache_e
 
 static __always_inline int verdict_tc(struct pkt *p, enum verdict v)
 {
-	bool uplink = p->in_policy.uplink;
+	bool uplink = p->in_policy.uplink && !p->in_policy.gateway, nat = nat_arrives(p, v);
 
+	if (nat) {
+		v = nat_enter(p);
+		if (v == CONTINUE) /* the host's own */
+			return nat_to_host(p);
+		uplink = false;
+	}
 	if (!p->in || !p->net)
 		return TC_ACT_UNSPEC;
-	if (v == TO_HOST && uplink)
+	if (v == TO_HOST && p->in_policy.uplink)
 		v = UPPER;
 	if (v == TO_PORT || v == TO_HOST)
 		v = to_one(p, v);
 	else if (v == TO_ALL)
 		v = to_all(p);
 
-	if (!p->from_host)
+	if (!p->from_host || (p->in_policy.gateway && !nat))
 		stats_rx(p->in_id, p->len);
-	else if (v == UPPER || v == TO_ALL || (v == DROP && !p->out))
+	else if (uplink && (v == UPPER || v == TO_ALL || (v == DROP && !p->out)))
 		stats_tx(p->in_id, p->len);
+	if (v == TO_WIRE || v == TO_NEIGH)
+		return nat_redirect(p, v);
 	if (v == TO_PORT)
 		return bpf_redirect(READ_ONCE(p->out->ifindex), 0);
 	if (v == TO_HOST)
 		return bpf_redirect(READ_ONCE(p->out->ifindex), BPF_F_INGRESS);
 	if (v == DROP) {
-		if (!p->from_host || p->out)
+		if (!uplink || !p->from_host || p->out)
 			stats_reason(p->in_id, p->reason);
-		if (p->reason == DROP_ACL_REJECT && (p->out || !uplink))
+		if (reject_due(p) && (p->out || !uplink))
 			return reject(p);
 		return uplink && !(p->from_host && p->out) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 	}

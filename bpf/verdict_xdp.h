@@ -17,6 +17,11 @@ static __always_inline bool hook_takes(struct pkt *p, enum verdict v)
 	       (!p->in_policy.offloads || offload_done(p));
 }
 
+static __always_inline int hook_bind(struct pkt *p)
+{
+	return REASON_NONE;
+}
+
 /*
  * Gives the frame the wanted tag. Returns 0, -1 where it cannot: without room for it, or
  * (!resize) when its length would change.

@@ -21,6 +21,7 @@
 #define CACHE_TRACK	0x8  /* only packets of a connection that is known and allowed */
 #define CACHE_GUARD	0x10 /* only plain packets, and no DHCP server's */
 #define CACHE_SOURCE	0x20 /* only packets from the addresses `source` */
+#define CACHE_GATEWAY	0x40 /* only what the host sends itself */
 
 /* Known unicast whose tag stays as it is. */
 struct cache_entry {

@@ -56,6 +56,7 @@ enum __attribute__((packed)) flow_state {
 #define FLOW_SECOND   0x1	    /* the second end of the key opened it */
 #define FLOW_DENIED   0x2	    /* a later list denies it */
 #define FLOW_LOOSE    0x4	    /* TCP seen from its middle on: window scales are not known */
+#define FLOW_NAT      0x8	    /* translated: its external endpoint is in nat_flows */
 #define FLOW_FIN(n)   (0x10 << (n)) /* end n has sent a FIN */
 
 /* What one end of a TCP connection has sent (RFC 9293, 3.3.1; host order). */
@@ -88,7 +89,8 @@ struct flow_bucket {
 	__u16 tag[FLOW_WAYS]; /* of the hash, 0: free */
 	__u16 pad;
 	__u32 expires[FLOW_WAYS]; /* s, CLOCK_MONOTONIC: gone from then on */
-	__u8 pad2[32];
+	__u32 number;		  /* of the bucket, once it has had a flow */
+	__u8 pad2[28];
 	struct flow flow[FLOW_WAYS];
 };
 _Static_assert(sizeof(struct flow_bucket) == 2048, "flows are on cache line boundaries");
@@ -100,6 +102,10 @@ struct flow_new {
 	__u32 expires;
 	__u16 opening; /* which table */
 	__u16 state;   /* while it is being put there: what becomes flow.state at the end */
+	__u8 nat_addr; /* FLOW_NAT: as in struct nat_flow; what it holds goes with the flow */
+	__u8 nat_holds;
+	__u16 nat_port;
+	__u32 pad;
 };
 
 #endif

@@ -47,6 +47,21 @@ struct l3 {
 	__u8 scale;	   /* a SYN's window scale (RFC 7323), or FLOW_NO_SCALE */
 	__u8 pad;
 
+	/* NAT (bpf/nat.h) */
+	__u8 nat;	   /* enum nat_way */
+	__u8 nat_addr;	   /* slot of the external address, 0: not known yet */
+	__u8 nat_holds;	   /* as in struct nat_flow, for the flow that is opened */
+	__u8 nat_new;	   /* from the wire: opens a flow */
+	__u16 nat_port;	   /* external port, host order */
+	__u16 inside_port; /* from the wire: the VM's port, host order */
+	__u64 inside[2];   /* and its address, as in struct flow_key */
+	__u32 hop[4];	   /* address of the next hop, network order */
+	__u16 hop_family;  /* AF_INET, AF_INET6 */
+	__u16 hop_place;   /* in nat_hops, 0: its link-layer address is not known */
+	__u32 mtu;	   /* that the packet does not fit in, 0: it does */
+	__u16 answer;	   /* ICMP type and code to drop it with, 0: none */
+	__u8 mac[6];	   /* from the wire: the VM's */
+
 	/* The frame from the network header on, as far as it goes; with extension headers, the
 	 * transport header is at 40. */
 	__u8 head[L3_HEAD];
@@ -72,7 +87,7 @@ struct l3 {
 	__u64 result[2]; /* by direction: what a list said (ACL_RESULT_…) */
 	__u32 list[2];	 /* and which: its place in acl_lists */
 };
-_Static_assert(sizeof(struct l3) == 312, "no hidden padding");
+_Static_assert(sizeof(struct l3) == 368, "no hidden padding");
 
 /* Why ports get no copy of the packet that is flooded now, by port id: enum reason. */
 struct judge_withheld {

@@ -61,7 +61,6 @@ _Static_assert(sizeof(struct nat_binding) == 32, "half a cache line");
 
 /* The ports of one external address and protocol. */
 struct nat_pool {
-	__u64 full[16];	  /* bit w mod 64 of word w / 64: used[w] has no free port */
 	__u64 used[1024]; /* bit p mod 64 of word p / 64: port p is bound. Set before, cleared after
 			   */
 	__u64 taken;	  /* ports bound now */
@@ -123,10 +122,11 @@ _Static_assert(sizeof(struct nat_network) == 128, "two cache lines");
 
 /* What is beside a flow: its external endpoint and the way to both ends. */
 struct nat_flow {
-	__u16 addr;   /* slot of the external address, 0: none */
+	__u8 addr;    /* slot of the external address, 0: none */
+	__u8 holds;   /* a reference to the port's binding */
 	__u16 port;   /* external port, host order */
-	__u16 hop;    /* place in nat_hops */
-	__u8 mac[6];  /* the VM's */
+	__u16 hop;    /* place in nat_hops, 0: none */
+	__u8 mac[6];  /* the VM's, 0: not seen yet */
 	__u32 looked; /* s, CLOCK_MONOTONIC: when the route was looked up, 0: never */
 };
 _Static_assert(sizeof(struct nat_flow) == 16, "four in a cache line");

@@ -1,0 +1,752 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * NAT at TC: where a VM's packet for its gateway goes, which external endpoint its connection
+ * has, and whose a packet is that came to the uplink (RFC 4787, 5382, 5508). A packet is judged
+ * and kept as a connection between the VM's port and the gateway's, by its internal addresses;
+ * l3_scratch says what else NAT knows of it.
+ *
+ * Routing is the kernel's table (bpf_fib_lookup()), and so is the next hop's link-layer address.
+ */
+#ifndef BPF_NAT_H
+#define BPF_NAT_H
+
+#include "flow.h"
+#include "offload.h"
+
+#define AF_INET	 2
+#define AF_INET6 10
+
+/* Where a packet goes (l3.nat). */
+enum nat_way {
+	NAT_NONE,    /* it is not translated */
+	NAT_OUT,     /* out of the uplink, from an external endpoint */
+	NAT_HAIRPIN, /* likewise, but to an external endpoint of our own */
+	NAT_IN,	     /* from the wire, to an internal endpoint */
+};
+#define NAT_WHY 0x100 /* with an enum reason: it goes nowhere */
+
+/* Ports that are mapped to each other (RFC 4787, REQ-3 a). */
+#define NAT_WELL_KNOWN 1024
+
+/* A network's translation, or NULL. */
+static __always_inline struct nat_network *nat_network(__u32 id)
+{
+	return bpf_map_lookup_elem(&nat_networks, &id);
+}
+
+/* An address of l3.key as struct flow_key has it. */
+static __always_inline void nat_key_addr(__u64 *to, const __u64 *addr, __u8 family)
+{
+	to[0] = family == 4 ? FLOW_IPV4 : addr[0];
+	to[1] = family == 4 ? addr[0] : addr[1];
+}
+
+/* And back. */
+static __always_inline void nat_l3_addr(__u64 *to, const __u64 *addr, __u8 family)
+{
+	to[0] = family == 4 ? addr[1] : addr[0];
+	to[1] = family == 4 ? 0 : addr[1];
+}
+
+static __always_inline bool nat_is_query(const struct l3 *l)
+{
+	return l->type == (l->family == 4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST);
+}
+
+/* The sender's port of a packet, or the identifier of an echo. */
+static __always_inline __u16 nat_source_port(const struct l3 *l)
+{
+	return flow_icmp(l) ? l->icmp_id : l->key.sport;
+}
+
+static __always_inline __u16 nat_target_port(const struct l3 *l)
+{
+	return flow_icmp(l) ? l->icmp_id : l->key.dport;
+}
+
+/* The slot of an external address (as in struct l3), or 0. */
+static __always_inline __u32 nat_slot(const __u64 *addr, __u8 family)
+{
+	struct nat_addr_key key;
+	__u32 *slot;
+
+	nat_key_addr(key.addr, addr, family);
+	slot = bpf_map_lookup_elem(&nat_addr_slots, &key);
+	return slot ? *slot : 0;
+}
+
+/* ---- routing ---- */
+
+#define NAT_FIB_SRC 0x10 /* BPF_FIB_LOOKUP_SRC, since 6.7 */
+
+static __always_inline void nat_fib_ask(struct bpf_fib_lookup *f, const struct l3 *l, __u32 ifindex,
+					__u32 length)
+{
+	__builtin_memset(f, 0, sizeof(*f));
+	f->ifindex = ifindex;
+	f->l4_protocol = l->proto;
+	f->tot_len = length > 0xffff ? 0xffff : length;
+	if (l->family == 4) {
+		f->family = AF_INET;
+		f->tos = l->head[1];
+		__builtin_memcpy(&f->ipv4_src, l->head + 12, 4);
+		__builtin_memcpy(&f->ipv4_dst, l->head + 16, 4);
+	} else {
+		f->family = AF_INET6;
+		__builtin_memcpy(f->ipv6_src, l->head + 8, 16);
+		__builtin_memcpy(f->ipv6_dst, l->head + 24, 16);
+	}
+}
+
+/* Whether an address (as in struct flow_key) is still the host's. */
+__noinline int nat_is_local(struct __sk_buff *skb, const struct nat_addr_key *key, __u32 ifindex)
+{
+	struct bpf_fib_lookup f = {.ifindex = ifindex, .family = AF_INET};
+
+	if (!key)
+		return 0;
+	if (key->addr[0] == FLOW_IPV4) {
+		f.ipv4_dst = bpf_htonl(key->addr[1] >> 32);
+	} else {
+		f.family = AF_INET6;
+		for (int i = 0; i < 4; i++)
+			f.ipv6_dst[i] = bpf_htonl(key->addr[i / 2] >> (i & 1 ? 0 : 32));
+	}
+	return bpf_fib_lookup(skb, &f, sizeof(f), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
+}
+
+/*
+ * The kernel would send by another address than the uplink's own one: if that is gone, the other
+ * takes its slot, and with it all mappings. f: what was found with NAT_FIB_SRC.
+ */
+static __always_inline void nat_follow(struct __sk_buff *skb, const struct bpf_fib_lookup *f,
+				       const struct l3 *l, const struct nat_network *n)
+{
+	__u32 slot = l->family == 4 ? n->first4 : n->first6, *other, place;
+	struct nat_addr *a = nat_addr(slot), *b;
+	struct nat_addr_key now, old;
+
+	if (!a || !slot || !(a->flags & NAT_ADDR_OWN))
+		return;
+	now.addr[0] = l->family == 4
+			      ? FLOW_IPV4
+			      : (__u64)bpf_ntohl(f->ipv6_src[0]) << 32 | bpf_ntohl(f->ipv6_src[1]);
+	now.addr[1] = l->family == 4
+			      ? (__u64)bpf_ntohl(f->ipv4_src) << 32
+			      : (__u64)bpf_ntohl(f->ipv6_src[2]) << 32 | bpf_ntohl(f->ipv6_src[3]);
+	old.addr[0] = a->addr[0];
+	old.addr[1] = a->addr[1];
+	if ((now.addr[0] == old.addr[0] && now.addr[1] == old.addr[1]) ||
+	    nat_is_local(skb, &old, n->gateway_ifindex))
+		return;
+	other = bpf_map_lookup_elem(&nat_addr_slots, &now);
+	place = other ? *other : 0;
+	b = place ? nat_addr(place) : NULL;
+	WRITE_ONCE(a->addr[0], now.addr[0]);
+	WRITE_ONCE(a->addr[1], now.addr[1]);
+	bpf_map_update_elem(&nat_addr_slots, &now, &slot, BPF_ANY);
+	if (b) { /* it had a slot: they change places, until the next command sees to it */
+		WRITE_ONCE(b->addr[0], old.addr[0]);
+		WRITE_ONCE(b->addr[1], old.addr[1]);
+		bpf_map_update_elem(&nat_addr_slots, &old, &place, BPF_ANY);
+	} else {
+		bpf_map_delete_elem(&nat_addr_slots, &old);
+	}
+}
+
+/* The place of a next hop in nat_hops, never 0. */
+static __always_inline __u32 nat_hop_place(const __u32 *addr, __u32 ifindex)
+{
+	__u32 mix = (addr[0] ^ addr[1] ^ addr[2] ^ addr[3] ^ ifindex) * 0x9e3779b1;
+
+	return (mix >> 22 & (NAT_HOPS - 1)) ?: 1;
+}
+
+/* Notes a next hop whose link-layer address is known. Returns its place. */
+static __always_inline __u32 nat_hop_note(const struct bpf_fib_lookup *f, const struct l3 *l,
+					  __u32 port)
+{
+	__u32 place = nat_hop_place(l->hop, f->ifindex);
+	struct nat_hop *hop = bpf_map_lookup_elem(&nat_hops, &place);
+	__u64 mac = 0, source = 0, addr[2];
+
+	if (!hop)
+		return 0;
+	__builtin_memcpy(&mac, f->dmac, 6);
+	__builtin_memcpy(&source, f->smac, 6);
+	addr[0] = (__u64)l->hop[0] << 32 | l->hop[1];
+	addr[1] = (__u64)l->hop[2] << 32 | l->hop[3];
+	if (hop->ifindex != f->ifindex || hop->addr[0] != addr[0] || hop->addr[1] != addr[1]) {
+		WRITE_ONCE(hop->ifindex, 0);
+		barrier();
+		hop->addr[0] = addr[0];
+		hop->addr[1] = addr[1];
+	}
+	WRITE_ONCE(hop->mac, mac);
+	WRITE_ONCE(hop->source_mac, source);
+	hop->port = port;
+	WRITE_ONCE(hop->looked, flow_now());
+	barrier();
+	WRITE_ONCE(hop->ifindex, f->ifindex);
+	return place;
+}
+
+/* Whether a VM's source address is one of its network's subnet. */
+static __always_inline bool nat_inside(const struct l3 *l, const struct nat_network *n)
+{
+	if (l->family == 4)
+		return n->subnet && (l->key.src[0] >> 32 & n->mask) == n->subnet;
+	return (n->subnet6[0] | n->subnet6[1]) && (l->key.src[0] & n->mask6[0]) == n->subnet6[0] &&
+	       (l->key.src[1] & n->mask6[1]) == n->subnet6[1];
+}
+
+/* Whether one of our external endpoints is bound, or all of its address is. */
+static __always_inline bool nat_is_bound(const struct l3 *l, __u32 slot)
+{
+	__u32 proto = nat_proto(l->proto);
+	struct nat_addr *a = nat_addr(slot);
+	struct nat_pool *pool;
+
+	if (!a)
+		return false;
+	if (a->flags & NAT_ADDR_STATIC)
+		return true;
+	if (l->flags & L3_ERROR || !(l->flags & L3_HAS_L4))
+		return false;
+	pool = proto < NAT_PROTOS ? nat_pool(slot, proto) : NULL;
+	return pool && READ_ONCE(pool->at[nat_target_port(l)].refs);
+}
+
+/* An unreachable destination, in both families' codes. */
+static __always_inline int nat_unreachable(struct l3 *l, __u32 code4, __u32 code6)
+{
+	l->answer = l->family == 4 ? 3 << 8 | code4 : 1 << 8 | code6;
+	return NAT_WHY | DROP_NO_ROUTE;
+}
+
+/* What the kernel's table said. Returns enum nat_way or NAT_WHY. */
+static __always_inline int nat_routed(struct l3 *l, const struct nat_network *n,
+				      const struct bpf_fib_lookup *f, long found)
+{
+	switch (found) {
+	case BPF_FIB_LKUP_RET_FWD_DISABLED:
+		return NAT_WHY | DROP_FORWARDING_OFF;
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		l->mtu = f->mtu_result;
+		return NAT_OUT;
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		if (f->ifindex != n->uplink_ifindex)
+			return nat_unreachable(l, 13, 1);
+		return NAT_OUT;
+	case BPF_FIB_LKUP_RET_BLACKHOLE:
+		return NAT_WHY | DROP_NO_ROUTE;
+	case BPF_FIB_LKUP_RET_PROHIBIT:
+		return nat_unreachable(l, 13, 1);
+	default:
+		return nat_unreachable(l, 0, 0);
+	}
+}
+
+/*
+ * Where a VM's packet for the gateway's link-layer address goes, in l3_scratch[place]. Returns
+ * enum nat_way (NAT_NONE: to the host), or NAT_WHY with a reason.
+ */
+__noinline int nat_route(struct __sk_buff *skb, __u32 place, __u32 network)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_network *n = nat_network(network);
+	struct bpf_fib_lookup f;
+	__u32 length, slot;
+	long found;
+	int way;
+
+	if (!l || !n || !l->family)
+		return NAT_NONE;
+	if (l->flags & L3_BAD)
+		return NAT_WHY | DROP_BAD_HEADER;
+	length = skb->gso_size ? skb->gso_size + (l->l4 - l->offset) + l->header : l->length;
+	nat_fib_ask(&f, l, n->gateway_ifindex, length);
+	found = bpf_fib_lookup(skb, &f, sizeof(f), NAT_FIB_SRC);
+	if (found < 0) { /* it is an older kernel */
+		nat_fib_ask(&f, l, n->gateway_ifindex, length);
+		found = bpf_fib_lookup(skb, &f, sizeof(f), 0);
+	} else if (found == BPF_FIB_LKUP_RET_SUCCESS && f.ifindex == n->uplink_ifindex) {
+		nat_follow(skb, &f, l, n);
+	}
+	if (found == BPF_FIB_LKUP_RET_NOT_FWDED) {
+		slot = nat_slot(l->key.dst, l->family);
+		if (!slot || !(n->flags & NAT_ROUTES) || !nat_is_bound(l, slot))
+			return NAT_NONE;
+		return nat_inside(l, n) ? NAT_HAIRPIN : NAT_WHY | DROP_NAT_SOURCE;
+	}
+	if (!(n->flags & NAT_ROUTES))
+		return nat_unreachable(l, 13, 1);
+	if (!nat_inside(l, n))
+		return NAT_WHY | DROP_NAT_SOURCE;
+	way = nat_routed(l, n, &f, found);
+	if (way != NAT_OUT)
+		return way;
+	l->hop_family = f.family;
+	__builtin_memcpy(l->hop, f.ipv6_dst, 16);
+	if (f.family == AF_INET)
+		l->hop[1] = l->hop[2] = l->hop[3] = 0;
+	if (found == BPF_FIB_LKUP_RET_SUCCESS)
+		l->hop_place = nat_hop_note(&f, l, n->uplink);
+	return NAT_OUT;
+}
+
+/* ---- mapping ---- */
+
+/*
+ * Whether a socket of the host has the external endpoint (slot, l3.nat_port) to itself, or with
+ * the packet's remote. in: the packet is from there.
+ */
+__noinline int nat_host_has(struct __sk_buff *skb, __u32 place, __u32 slot, bool in)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_addr *a = nat_addr(slot);
+	struct bpf_sock_tuple t = {};
+	struct bpf_sock *sk = NULL;
+	__u32 size = sizeof(t.ipv4);
+	const __u64 *remote;
+	__be16 remote_port;
+
+	if (!l || !a || (l->proto != IPPROTO_TCP && l->proto != IPPROTO_UDP))
+		return 0;
+	remote = in ? l->key.src : l->key.dst;
+	remote_port = bpf_htons(in ? l->key.sport : l->key.dport);
+	if (l->family == 4) {
+		t.ipv4.saddr = bpf_htonl(remote[0] >> 32);
+		t.ipv4.daddr = bpf_htonl(a->addr[1] >> 32);
+		t.ipv4.sport = remote_port;
+		t.ipv4.dport = bpf_htons(l->nat_port);
+	} else {
+		size = sizeof(t.ipv6);
+		for (int i = 0; i < 4; i++) {
+			t.ipv6.saddr[i] = bpf_htonl(remote[i / 2] >> (i & 1 ? 0 : 32));
+			t.ipv6.daddr[i] = bpf_htonl(a->addr[i / 2] >> (i & 1 ? 0 : 32));
+		}
+		t.ipv6.sport = remote_port;
+		t.ipv6.dport = bpf_htons(l->nat_port);
+	}
+	sk = l->proto == IPPROTO_TCP ? bpf_skc_lookup_tcp(skb, &t, size, BPF_F_CURRENT_NETNS, 0)
+				     : bpf_sk_lookup_udp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	bpf_sk_release(sk);
+	return 1;
+}
+
+/* The range of external ports for an internal one; the last in the upper half. */
+static __always_inline __u32 nat_range(const struct nat_network *n, __u32 proto, __u32 port)
+{
+	__u32 min = n->port_min, max = n->port_max;
+
+	if (min == NAT_WELL_KNOWN && max == 0xffff) {
+		if (proto == NAT_ICMP)
+			min = 0;
+		else if (port < NAT_WELL_KNOWN)
+			return 1 | (NAT_WELL_KNOWN - 1) << 16;
+	}
+	return min | max << 16;
+}
+
+/*
+ * Claims an external port for the endpoint; an internal address keeps to one external one as long
+ * as that has ports (RFC 4787, REQ-2). Leaves it in l3. Returns REASON_NONE or why not.
+ */
+__noinline int nat_claim_port(__u32 place, const struct nat_endpoint *e, __u32 wish)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_network *n = nat_network(e ? e->network : 0);
+	__u32 first, addrs, at, slot, port, range;
+	struct nat_binding *b;
+	struct nat_pool *pool;
+
+	if (!l || !n || !e)
+		return DROP_NAT_EXHAUSTED;
+	first = l->family == 4 ? n->first4 : n->first6;
+	addrs = l->family == 4 ? n->addrs4 : n->addrs6;
+	if (!first || !addrs)
+		return DROP_NAT_ADDRESS;
+	at = (e->addr[0] ^ e->addr[1] >> 32 ^ e->addr[1]) * 0x9e3779b1 % addrs;
+	range = nat_range(n, e->proto, e->port);
+	for (__u32 i = 0; i < NAT_ADDRS / 2; i++) {
+		if (i >= addrs)
+			break;
+		slot = first + (at + i) % addrs;
+		port = nat_port_find(slot, e->proto, wish, range);
+		if (port != NAT_NO_PORT)
+			break;
+	}
+	pool = nat_pool(slot, e->proto);
+	if (port == NAT_NO_PORT || !pool)
+		return DROP_NAT_EXHAUSTED;
+	b = &pool->at[port & 0xffff];
+	b->addr[0] = e->addr[0];
+	b->addr[1] = e->addr[1];
+	b->port = e->port;
+	b->network = e->network;
+	barrier();
+	WRITE_ONCE(b->refs, 1);
+	__sync_fetch_and_add(&pool->taken, 1);
+	l->nat_addr = slot;
+	l->nat_port = port;
+	return REASON_NONE;
+}
+
+/*
+ * The external endpoint of a connection that a VM opens: the mapping that its endpoint has, or a
+ * new one (RFC 4787, REQ-1; RFC 5382, REQ-1). One that the host itself uses towards this remote is
+ * passed over. Returns REASON_NONE or why there is none; what is found is held.
+ */
+__noinline int nat_map(struct __sk_buff *skb, __u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_endpoint e = {};
+	struct nat_static_key key = {};
+	struct nat_mapping *m, mapping;
+	__u32 *slot;
+	int why;
+
+	if (!l)
+		return DROP_NO_MEMORY;
+	nat_key_addr(e.addr, l->key.src, l->family);
+	e.network = key.network = l->network;
+	key.addr[0] = e.addr[0];
+	key.addr[1] = e.addr[1];
+	e.port = nat_source_port(l);
+	slot = bpf_map_lookup_elem(&nat_statics, &key);
+	if (slot) {
+		l->nat_addr = *slot;
+		l->nat_port = e.port;
+		l->nat_holds = false;
+		return REASON_NONE;
+	}
+	e.proto = nat_proto(l->proto);
+	if (e.proto >= NAT_PROTOS || !flow_tracks(l))
+		return DROP_NAT_PROTOCOL;
+	l->nat_holds = true;
+	m = bpf_map_lookup_elem(&nat_endpoints, &e);
+	if (m && nat_hold(m->addr, e.proto, m->port)) {
+		l->nat_addr = m->addr;
+		l->nat_port = m->port;
+	} else {
+		why = nat_claim_port(place, &e, e.port);
+		if (why)
+			return why;
+		mapping.addr = l->nat_addr;
+		mapping.port = l->nat_port;
+		bpf_map_update_elem(&nat_endpoints, &e, &mapping, BPF_ANY);
+	}
+	for (int i = 0; i < 4; i++) {
+		if (!nat_host_has(skb, place, l->nat_addr, false))
+			return REASON_NONE;
+		nat_release(l->nat_addr, e.proto, l->nat_port);
+		why = nat_claim_port(place, &e, e.port ^ (bpf_get_prandom_u32() & 0xfffe));
+		if (why)
+			return why;
+	}
+	nat_release(l->nat_addr, e.proto, l->nat_port);
+	return DROP_NAT_EXHAUSTED;
+}
+
+/* The connection that a packet opens gets its external endpoint. Returns REASON_NONE or why not. */
+__noinline int nat_bind(struct __sk_buff *skb, __u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_addr *a;
+
+	if (!l)
+		return DROP_NO_MEMORY;
+	if (l->nat == NAT_OUT || l->nat == NAT_HAIRPIN)
+		return nat_map(skb, place);
+	if (!l->nat_addr) /* NAT_NEW has what the wire asked for */
+		return REASON_NONE;
+	a = nat_addr(l->nat_addr);
+	l->nat_holds = a && !(a->flags & NAT_ADDR_STATIC);
+	if (l->nat_holds && !nat_hold(l->nat_addr, nat_proto(l->proto), l->nat_port))
+		return DROP_NAT_UNSOLICITED; /* no longer there */
+	return REASON_NONE;
+}
+
+/* ---- from the wire ---- */
+
+/*
+ * Whose a packet is that the wire sent to the host. Returns the network's id and leaves the
+ * internal endpoint in l3.inside; or 0: the host's. Reads l3.key, and leaves it.
+ */
+static __always_inline __u32 nat_owner(struct l3 *l, __u32 ifindex)
+{
+	__u32 slot = nat_slot(l->key.dst, l->family), proto = nat_proto(l->proto), network;
+	struct nat_addr *a = slot ? nat_addr(slot) : NULL;
+	struct nat_binding *b;
+	struct nat_pool *pool;
+
+	if (!a || a->ifindex != ifindex)
+		return 0;
+	l->nat_addr = slot;
+	l->nat_port = nat_target_port(l);
+	if (a->flags & NAT_ADDR_STATIC) {
+		l->inside[0] = a->inside[0];
+		l->inside[1] = a->inside[1];
+		l->inside_port = l->nat_port;
+		return a->network;
+	}
+	if (proto >= NAT_PROTOS || !flow_tracks(l))
+		return 0;
+	pool = nat_pool(slot, proto);
+	if (!pool)
+		return 0;
+	b = &pool->at[l->nat_port];
+	network = b->network;
+	if (!READ_ONCE(b->refs))
+		return 0;
+	l->inside[0] = b->addr[0];
+	l->inside[1] = b->addr[1];
+	l->inside_port = b->port;
+	return network;
+}
+
+/* What nat_look() finds. */
+enum nat_found {
+	NAT_NOT_OURS, /* the host's */
+	NAT_KNOWN,    /* of a connection: l3.in_id and l3.out_id say between which ports */
+	NAT_OPENS,    /* of none, but it may open one */
+	NAT_FILTERED, /* of none, and it may not */
+};
+
+/* Gives the packet its internal destination, in l3.key alone. */
+static __always_inline void nat_key_inside(struct l3 *l)
+{
+	nat_l3_addr(l->key.dst, l->inside, l->family);
+	if (flow_icmp(l))
+		l->icmp_id = l->inside_port;
+	else
+		l->key.dport = l->inside_port;
+}
+
+/* Looks at a packet that the wire sent to the host, in l3_scratch[place]. */
+__noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32 hairpin)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_network *n;
+	struct nat_binding *b;
+	struct nat_pool *pool;
+	struct nat_flow *nat;
+	struct flow_at at;
+	struct nat_addr *a;
+	bool opening, known;
+	__u32 network;
+
+	if (!l || !l->family || l->flags & (L3_BAD | L3_GROUP | L3_FRAG_LATER | L3_ERROR))
+		return NAT_NOT_OURS;
+	if (!hairpin && nat_slot(l->key.src, l->family)) /* nobody but us has that address */
+		return NAT_NOT_OURS;
+	network = nat_owner(l, ifindex);
+	n = nat_network(network);
+	if (!network || !n)
+		return NAT_NOT_OURS;
+	l->network = network;
+	l->vid = 0;
+	nat_key_inside(l);
+	if (flow_tracks(l)) {
+		flow_key_make(l);
+		opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+		nat = at.flow ? nat_flow(opening, at.number, at.way) : NULL;
+		if (nat && nat->addr == l->nat_addr && nat->port == l->nat_port) {
+			l->in_id = at.flow->port[l->side & 1];
+			l->out_id = at.flow->port[!(l->side & 1)];
+			__builtin_memcpy(l->mac, nat->mac, 6);
+			known = nat->mac[0] | nat->mac[1] | nat->mac[2] | nat->mac[3] |
+				nat->mac[4] | nat->mac[5];
+			return known ? NAT_KNOWN : NAT_OPENS;
+		}
+	}
+	a = nat_addr(l->nat_addr);
+	if (a && a->flags & NAT_ADDR_STATIC)
+		return NAT_OPENS;
+	pool = nat_pool(l->nat_addr, nat_proto(l->proto));
+	if (!pool)
+		return NAT_NOT_OURS;
+	b = &pool->at[l->nat_port];
+	if (READ_ONCE(b->refs) & NAT_FORWARD || n->flags & NAT_FILTER_INDEPENDENT)
+		return NAT_OPENS;
+	return nat_host_has(skb, place, l->nat_addr, true) ? NAT_NOT_OURS : NAT_FILTERED;
+}
+
+/* ---- rewriting ---- */
+
+/* Where a transport checksum is in its header, 0: there is none to be changed. */
+static __always_inline __u32 nat_check_at(const struct l3 *l)
+{
+	if (l->flags & L3_FRAG_LATER || !(l->flags & L3_HAS_L4))
+		return 0;
+	switch (l->proto) {
+	case IPPROTO_TCP:
+		return 16;
+	case IPPROTO_UDP:
+		return 6;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+/* A packet's new header fields, as they are in it. */
+struct nat_fields {
+	__be32 addr[4];
+	__be16 port;
+	__be16 old_port;
+};
+
+/* The transport header's new port, and its checksum. sum: what the address adds to it. */
+static __always_inline int nat_rewrite_l4(struct __sk_buff *skb, const struct l3 *l,
+					  const struct nat_fields *to, __u32 at, __s64 sum)
+{
+	__u32 check = nat_check_at(l);
+	__u64 zero = l->proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+
+	if (check && !(l->family == 4 && l->proto == IPPROTO_ICMP) &&
+	    bpf_l4_csum_replace(skb, l->l4 + check, 0, sum, BPF_F_PSEUDO_HDR | zero))
+		return -1;
+	if (to->port == to->old_port)
+		return 0;
+	if (check && bpf_l4_csum_replace(skb, l->l4 + check, to->old_port, to->port, 2 | zero))
+		return -1;
+	return bpf_skb_store_bytes(skb, l->l4 + at, &to->port, 2, 0);
+}
+
+/* The network header's new address and hop count. */
+static __always_inline int nat_rewrite_l3(struct __sk_buff *skb, struct l3 *l,
+					  const struct nat_fields *to, bool in, __s64 *sum)
+{
+	__u8 *h = l->head;
+	__u32 check;
+
+	if (l->family == 4) {
+		__be32 *addr = (__be32 *)(h + (in ? 16 : 12)), before = *(__be32 *)(h + 8);
+
+		*sum = bpf_csum_diff(addr, 4, (__be32 *)to->addr, 4, 0);
+		*addr = to->addr[0];
+		h[8]--;
+		check = csum_fold32((__u64)(__u16) ~*(__u16 *)(h + 10) + csum_fold32(*sum) +
+				    (__u16) ~(before & 0xffff) + *(__u16 *)(h + 8));
+		*(__u16 *)(h + 10) = ~check;
+		return bpf_skb_store_bytes(skb, l->offset + 8, h + 8, 12, 0);
+	}
+	*sum = bpf_csum_diff((__be32 *)(h + (in ? 24 : 8)), 16, (__be32 *)to->addr, 16, 0);
+	h[7]--;
+	return bpf_skb_store_bytes(skb, l->offset + 7, h + 7, 1, 0)
+		       ?: bpf_skb_store_bytes(skb, l->offset + (in ? 24 : 8), to->addr, 16, 0);
+}
+
+/* Gives the packet in l3_scratch[place] its other endpoint, as l3.nat says. Returns 0 or -1. */
+__noinline int nat_rewrite(struct __sk_buff *skb, __u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	bool in = l && l->nat == NAT_IN;
+	struct nat_fields to = {};
+	struct nat_addr *a;
+	const __u64 *addr;
+	__u32 port_at;
+	__s64 sum = 0;
+
+	if (!l)
+		return -1;
+	a = nat_addr(l->nat_addr);
+	if (!a || !l->nat_addr)
+		return -1;
+	addr = in ? l->inside : a->addr;
+	if (l->family == 4)
+		to.addr[0] = bpf_htonl(addr[1] >> 32);
+	else
+		for (int i = 0; i < 4; i++)
+			to.addr[i] = bpf_htonl(addr[i / 2] >> (i & 1 ? 0 : 32));
+	to.port = bpf_htons(in ? l->inside_port : l->nat_port);
+	if (flow_icmp(l)) {
+		to.old_port = bpf_htons(in ? l->nat_port : l->icmp_id);
+		port_at = 4;
+	} else {
+		to.old_port = bpf_htons(in ? l->nat_port : l->key.sport);
+		port_at = in ? 2 : 0;
+	}
+	if (nat_rewrite_l3(skb, l, &to, in, &sum))
+		return -1;
+	if (!(l->flags & L3_HAS_L4) || l->flags & L3_FRAG_LATER)
+		return 0;
+	return nat_rewrite_l4(skb, l, &to, port_at, sum) ? -1 : 0;
+}
+
+/* An answer that tells the sender of a packet in which size it would fit (RFC 1191, RFC 8201). */
+__noinline int nat_too_big(__u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+
+	if (l)
+		l->answer = l->family == 4 ? 3 << 8 | 4 : 2 << 8;
+	return 0;
+}
+
+/*
+ * Translates the packet in l3_scratch[place], that was judged and may pass, as l3.nat says.
+ * Returns REASON_NONE or why it cannot be.
+ */
+__noinline int nat_translate(struct __sk_buff *skb, __u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u8 hops;
+
+	if (!l)
+		return DROP_NO_MEMORY;
+	if (!l->nat_addr)
+		return DROP_NAT_PROTOCOL;
+	hops = l->family == 4 ? l->head[8] : l->head[7];
+	if (hops <= 1) {
+		l->answer = l->family == 4 ? 11 << 8 : 3 << 8;
+		return DROP_TTL;
+	}
+	if (l->mtu && (l->family == 6 || l->head[6] & 0x40)) /* DF */
+		return DROP_MTU;
+	return nat_rewrite(skb, place) ? DROP_NO_MEMORY : REASON_NONE;
+}
+
+/* The link-layer addresses of a packet for a VM, from its gateway (as in struct pkt). */
+__noinline int nat_to_vm(struct __sk_buff *skb, __u32 place, __u64 gateway)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u8 macs[12];
+
+	if (!l)
+		return -1;
+	__builtin_memcpy(macs, l->mac, 6);
+	__builtin_memcpy(macs + 6, &gateway, 6);
+	return bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
+}
+
+/* Notes beside a connection which way its packets take, for the short way (bpf/nat_cache.h). */
+__noinline int nat_note(__u32 place, __u64 mac)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_flow *n;
+	struct flow_at at;
+	bool opening;
+
+	if (!l)
+		return 0;
+	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+	n = at.flow ? nat_flow(opening, at.number, at.way) : NULL;
+	if (!n || !n->addr)
+		return 0;
+	__builtin_memcpy(n->mac, &mac, 6);
+	if (l->nat == NAT_OUT) {
+		n->hop = l->hop_place;
+		n->looked = flow_now();
+	}
+	return 0;
+}
+
+#endif
