@@ -29,7 +29,6 @@ struct flow_at {
 	struct flow_bucket *bucket;
 	struct flow *flow; /* NULL: not found */
 	__u32 way;
-	__u32 number; /* of the bucket */
 };
 
 static __always_inline __u32 flow_now(void)
@@ -224,8 +223,7 @@ static __always_inline bool flow_find(struct flow_at *at, __u32 place, __u32 tab
 		return opening;
 	way = flow_bound(found >> FLOW_HINT_WAY & 0xf);
 	at->way = way;
-	at->number = found & FLOW_HINT_BUCKET;
-	at->bucket = flow_bucket(opening, at->number);
+	at->bucket = flow_bucket(opening, found & FLOW_HINT_BUCKET);
 	if (at->bucket)
 		at->flow = &at->bucket->flow[way];
 	return opening;

@@ -353,7 +353,7 @@ __noinline int judge_promote(__u32 place)
 		return REASON_NONE;
 	*f = *at.flow;
 	new->nat_addr = new->nat_holds = 0;
-	nat = nat_flow(true, at.number, at.way);
+	nat = nat_flow(true, at.bucket->number, at.way);
 	if (f->flags & FLOW_NAT && nat) {
 		new->nat_addr = nat->addr;
 		new->nat_port = nat->port;
@@ -421,7 +421,7 @@ static __always_inline void judge_count(const struct l3 *l, struct flow_at *at)
 /* The external endpoint that the packet's connection has. */
 static __always_inline void judge_translated(struct l3 *l, const struct flow_at *at, bool opening)
 {
-	const struct nat_flow *nat = nat_flow(opening, at->number, at->way);
+	const struct nat_flow *nat = nat_flow(opening, at->bucket->number, at->way);
 
 	if (!nat)
 		return;
@@ -442,7 +442,8 @@ static __always_inline int judge_goes_on(struct l3 *l, __u32 place, struct flow_
 		if (tcp)
 			tcp_note(l, f);
 		judge_count(l, at);
-		return judge_promote(place);
+		l->answers = true;
+		return REASON_NONE;
 	}
 	if (tcp)
 		judge_tcp(l, f);
@@ -814,6 +815,8 @@ static __always_inline enum verdict judge(struct pkt *p, bool to_host)
 			why = hook_bind(p) ?: judge_open(p->from_host);
 		why = judge_then(p->from_host, why);
 	}
+	if (!why && p->l3->answers)
+		why = judge_promote(p->from_host);
 	if (why == JUDGE_UPPER)
 		return UPPER;
 	return why ? drop(p, why) : CONTINUE;
@@ -843,6 +846,8 @@ static __always_inline enum verdict judge_all(struct pkt *p)
 		if (why && p->l3->ask >= JUDGE_RENEW)
 			why = judge_lists(p->from_host, true);
 	}
+	if (!why && p->l3->answers)
+		why = judge_promote(p->from_host);
 	if (why)
 		return drop(p, why);
 	judge_copies(p->from_host, p->net->members, p->in_policy.network);

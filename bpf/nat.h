@@ -554,7 +554,7 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 	if (flow_tracks(l)) {
 		flow_key_make(l);
 		opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
-		nat = at.flow ? nat_flow(opening, at.number, at.way) : NULL;
+		nat = at.flow ? nat_flow(opening, at.bucket->number, at.way) : NULL;
 		if (nat && nat->addr == l->nat_addr && nat->port == l->nat_port) {
 			l->in_id = at.flow->port[l->side & 1];
 			l->out_id = at.flow->port[!(l->side & 1)];
@@ -738,7 +738,7 @@ __noinline int nat_note(__u32 place, __u64 mac)
 	if (!l)
 		return 0;
 	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
-	n = at.flow ? nat_flow(opening, at.number, at.way) : NULL;
+	n = at.flow ? nat_flow(opening, at.bucket->number, at.way) : NULL;
 	if (!n || !n->addr)
 		return 0;
 	__builtin_memcpy(n->mac, &mac, 6);

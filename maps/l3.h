@@ -45,7 +45,7 @@ struct l3 {
 	__u8 flags;	   /* L3_… */
 	__u8 header;	   /* octets of the TCP header */
 	__u8 scale;	   /* a SYN's window scale (RFC 7323), or FLOW_NO_SCALE */
-	__u8 pad;
+	__u8 answers;	   /* the packet with which its connection is established */
 
 	/* NAT (bpf/nat.h) */
 	__u8 nat;	   /* enum nat_way */
