@@ -60,6 +60,8 @@ void acl_policy(const struct state *s, __u32 port, union port_policy *p)
 {
 	bool network = p->network && !p->uplink;
 
+	if (p->gateway) /* it has none, and the VMs' ports have theirs */
+		return;
 	p->list_in = acl_exists(s, ACL_PORT_LIST(port, ACL_IN));
 	p->list_out = acl_exists(s, ACL_PORT_LIST(port, ACL_OUT));
 	p->net_list_in = network && acl_exists(s, ACL_NETWORK_LIST(p->network, ACL_IN));

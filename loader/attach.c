@@ -358,6 +358,19 @@ static void tc_remove(struct state *s, __u32 id, struct port_info *info, const s
 
 /* ---- ports ---- */
 
+/* Puts back what device_prepare() changed. which: PORT_SET_… */
+static void device_restore(struct port_info *info, const struct netdev *dev, __u8 which)
+{
+	which &= info->changed;
+	if (dev && which & PORT_SET_PROMISC)
+		netdev_set_promisc(dev->name, false);
+	if (dev && which & PORT_SET_LRO)
+		netdev_set_offload(dev->name, NETDEV_LRO, true);
+	if (dev && which & PORT_SET_RXVLAN)
+		netdev_set_offload(dev->name, NETDEV_RXVLAN, true);
+	info->changed &= ~which;
+}
+
 /*
  * The device settings that forwarding needs. What is to be changed is remembered first, so
  * that it is put back even if this command dies.
@@ -370,8 +383,10 @@ static int device_prepare(struct state *s, __u32 id, struct port_info *info,
 
 	if (netdev_is_virtual_port(dev))
 		return 0;
-	if (!(dev->flags & IFF_PROMISC))
+	if (!info->nat_only && !(dev->flags & IFF_PROMISC))
 		change |= PORT_SET_PROMISC;
+	if (info->nat_only)
+		device_restore(info, dev, PORT_SET_PROMISC);
 	if (netdev_offload(dev->name, NETDEV_LRO))
 		change |= PORT_SET_LRO;
 	if (xdp && netdev_offload(dev->name, NETDEV_RXVLAN))
@@ -386,19 +401,6 @@ static int device_prepare(struct state *s, __u32 id, struct port_info *info,
 		info->changed &=
 			~PORT_SET_RXVLAN; /* fixed: xdp_choose() sees that it is still on */
 	return err;
-}
-
-/* Puts back what device_prepare() changed. */
-static void device_restore(struct port_info *info, const struct netdev *dev, __u8 which)
-{
-	which &= info->changed;
-	if (dev && which & PORT_SET_PROMISC)
-		netdev_set_promisc(dev->name, false);
-	if (dev && which & PORT_SET_LRO)
-		netdev_set_offload(dev->name, NETDEV_LRO, true);
-	if (dev && which & PORT_SET_RXVLAN)
-		netdev_set_offload(dev->name, NETDEV_RXVLAN, true);
-	info->changed &= ~which;
 }
 
 static void PRINTF(2, 3) why(struct port_info *info, const char *fmt, ...)

@@ -64,7 +64,7 @@ static int find_target(struct state *s, struct target *t)
 	struct port_info port;
 
 	if (t->dev)
-		return port_find(s, t->dev, &t->id, &port);
+		return port_find_settable(s, t->dev, &t->id, &port);
 	return t->network ? network_find(s, t->network, &t->id, &network) : 0;
 }
 

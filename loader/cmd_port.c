@@ -325,6 +325,9 @@ static int check_uplink(struct port_info *info)
 {
 	if (!info->uplink)
 		return 0;
+	if (info->nat_only && info->vlan_mode != VLAN_TRANSPARENT)
+		return fail(EINVAL, "dev %s: vlan, trunk: no bridge network has this uplink",
+			    info->dev);
 	if (info->isolated)
 		return fail(EINVAL, "dev %s: isolated on: an uplink is never isolated", info->dev);
 	if (info->group)
@@ -399,7 +402,7 @@ static int port_set(struct args *a)
 	err = apply(&w, &new, false) ?: state_open(STATE_WRITE, &s);
 	if (err)
 		return err;
-	err = port_find(s, dev, &id, &old);
+	err = port_find_settable(s, dev, &id, &old);
 	if (!err) {
 		new = old;
 		err = apply(&w, &new, false) ?: check_uplink(&new) ?: port_change(s, id, &old, &new);
@@ -419,13 +422,16 @@ static int port_del(struct args *a)
 	err = read_dev(a, &dev) ?: args_end(a) ?: state_open(STATE_WRITE, &s);
 	if (err)
 		return err;
-	err = port_find(s, dev, &id, &info);
+	err = port_find_settable(s, dev, &id, &info);
 	if (!err && info.uplink) {
 		struct network_info net;
 
+		network_name(s, info.network, &net);
 		err = fail(EBUSY,
-			   "dev %s: the uplink of network %s (use network set %s uplink none)", dev,
-			   network_name(s, info.network, &net), net.name);
+			   info.nat_only ? "dev %s: the uplink of network %s (use network del %s)"
+					 : "dev %s: the uplink of network %s (use network set %s "
+					   "uplink none)",
+			   dev, net.name, net.name);
 	}
 	err = err ?: port_remove(s, id, &info);
 	state_unlock(s);
@@ -564,14 +570,15 @@ static int port_show(struct args *a)
 	if (err)
 		return err;
 	if (dev)
-		err = port_find(s, dev, &id, &info);
+		err = port_find_settable(s, dev, &id, &info);
 	if (!err && network)
 		err = network_find(s, network, &net_id, &net);
 	err = err ?: port_list(s, &ports);
 	if (!err) {
 		array = json_object_new_array();
 		for (__u32 i = 0; i < ports.n; i++)
-			if ((!dev || !strcmp(dev, ports.at[i].info.dev)) &&
+			if (!ports.at[i].info.gateway &&
+			    (!dev || !strcmp(dev, ports.at[i].info.dev)) &&
 			    (!network || ports.at[i].info.network == net_id))
 				json_object_array_add(array, port_json(s, &ports.at[i].info));
 		out_lines(array, "dev", port_defaults_json());

@@ -1,36 +1,16 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Flows in words. */
-#include <arpa/inet.h>
-#include <endian.h>
-#include <string.h>
+#include <netinet/in.h>
+#include "addr.h"
 #include "flow_row.h"
 #include "out.h"
 
 /* ---- filters ---- */
 
-static __u64 upper_bits(unsigned int n)
-{
-	return n ? ~0ULL << (64 - n) : 0;
-}
-
 static void filter_addr(__u64 *addr, __u64 *mask, const struct prefix *p)
 {
-	__be64 octets[2];
-	__be32 ipv4;
-
-	if (p->family == 4) {
-		memcpy(&ipv4, p->addr, sizeof(ipv4));
-		addr[0] = FLOW_IPV4;
-		mask[0] = ~0ULL;
-		addr[1] = (__u64)ntohl(ipv4) << 32;
-		mask[1] = upper_bits(p->len);
-		return;
-	}
-	memcpy(octets, p->addr, sizeof(octets));
-	addr[0] = be64toh(octets[0]);
-	addr[1] = be64toh(octets[1]);
-	mask[0] = upper_bits(p->len < 64 ? p->len : 64);
-	mask[1] = upper_bits(p->len > 64 ? p->len - 64 : 0);
+	addr_pack(addr, p->family, p->addr);
+	addr_mask(mask, p->family, p->len);
 }
 
 void flow_filter_src(struct flow_filter *f, const struct prefix *p)
@@ -49,14 +29,9 @@ void flow_filter_dst(struct flow_filter *f, const struct prefix *p)
 
 static struct json_object *addr_json(const __u64 addr[2])
 {
-	__be64 octets[2] = {htobe64(addr[0]), htobe64(addr[1])};
-	char text[INET6_ADDRSTRLEN];
+	char text[ADDR_TEXT];
 
-	if (addr[0] == FLOW_IPV4)
-		inet_ntop(AF_INET, &octets[1], text, sizeof(text));
-	else
-		inet_ntop(AF_INET6, octets, text, sizeof(text));
-	return json_object_new_string(text);
+	return json_object_new_string(addr_text(addr, text));
 }
 
 /* Ports where the protocol has them; of an ICMP echo, its identifier as the opening end's. */

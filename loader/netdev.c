@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-#include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
 #include <linux/genetlink.h>
 #include <linux/pkt_sched.h>
@@ -16,6 +15,7 @@
 #include <linux/sockios.h>
 #include "err.h"
 #include "netdev.h"
+#include "netlink.h"
 
 /* linux/netdev.h, newer than the floor's headers. */
 #define NETDEV_FAMILY		 "netdev"
@@ -23,33 +23,6 @@
 #define NETDEV_ATTR_IFINDEX	 1
 #define NETDEV_ATTR_XDP_FEATURES 3
 #define NETDEV_FEATURE_NDO_XMIT	 (1 << 2)
-
-/* One request, whose answers cb() reads. Returns 0 or -errno. */
-static int ask(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *data)
-{
-	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
-	char buf[32768];
-	int err = 0;
-	ssize_t n;
-
-	if (!nl)
-		return -errno;
-	request->nlmsg_flags |= NLM_F_REQUEST;
-	if (!(request->nlmsg_flags & NLM_F_DUMP))
-		request->nlmsg_flags |= NLM_F_ACK;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) ||
-	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
-		err = -errno;
-	while (!err) {
-		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (n < 0 || (n = mnl_cb_run(buf, n, 0, 0, cb, data)) < 0)
-			err = -errno;
-		else if (n == MNL_CB_STOP)
-			break;
-	}
-	mnl_socket_close(nl);
-	return err;
-}
 
 static int ethtool(const char *name, void *command)
 {
@@ -87,6 +60,9 @@ static int link_attr(const struct nlattr *attr, void *data)
 		break;
 	case IFLA_MTU:
 		d->mtu = mnl_attr_get_u32(attr);
+		break;
+	case IFLA_LINK:
+		d->link = mnl_attr_get_u32(attr);
 		break;
 	case IFLA_MASTER:
 		d->master = mnl_attr_get_u32(attr);
@@ -129,7 +105,7 @@ int netdev_get(const char *name, __u32 ifindex, struct netdev *out)
 	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	if (name)
 		mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	err = ask(NETLINK_ROUTE, nlh, link_message, &d);
+	err = netlink_ask(NETLINK_ROUTE, nlh, link_message, &d);
 	if (err)
 		return err;
 	if (!d.kind[0] && !ethtool(d.name, &drv))
@@ -247,12 +223,12 @@ bool netdev_takes_xdp(const struct netdev *d)
 
 	nlh = genl_request(buf, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
 	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY);
-	if (!kernel_has_netdev_family() || ask(NETLINK_GENERIC, nlh, family_message, &family) ||
-	    !family)
+	if (!kernel_has_netdev_family() ||
+	    netlink_ask(NETLINK_GENERIC, nlh, family_message, &family) || !family)
 		return strcmp(d->kind, "veth"); /* a veth's peer must be ready for it: unknown */
 	nlh = genl_request(buf, family, NETDEV_CMD_GET);
 	mnl_attr_put_u32(nlh, NETDEV_ATTR_IFINDEX, d->ifindex);
-	if (ask(NETLINK_GENERIC, nlh, features_message, &features))
+	if (netlink_ask(NETLINK_GENERIC, nlh, features_message, &features))
 		return false;
 	return features & NETDEV_FEATURE_NDO_XMIT;
 }
@@ -279,7 +255,7 @@ bool netdev_has_tc_filters(__u32 ifindex)
 		tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
 		tcm->tcm_ifindex = ifindex;
 		tcm->tcm_parent = parents[i];
-		if (ask(NETLINK_ROUTE, nlh, count_message, &n))
+		if (netlink_ask(NETLINK_ROUTE, nlh, count_message, &n))
 			return true;
 	}
 	return n > 0;
@@ -311,5 +287,5 @@ bool netdev_has_clsact(__u32 ifindex)
 	nlh->nlmsg_flags = NLM_F_DUMP;
 	tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
 	tcm->tcm_ifindex = ifindex;
-	return !ask(NETLINK_ROUTE, nlh, clsact_message, &search) && search.found;
+	return !netlink_ask(NETLINK_ROUTE, nlh, clsact_message, &search) && search.found;
 }

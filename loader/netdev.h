@@ -13,6 +13,7 @@ struct netdev {
 	__u32 mtu;
 	__u32 flags;  /* IFF_… */
 	__u32 master; /* ifindex, 0: none */
+	__u32 link;   /* ifindex of what is below, or of a veth's other end; 0: none */
 	__u16 type;   /* ARPHRD_… */
 	__u8 mac[6];
 	char kind[16]; /* "tun", "veth", …; a NIC's driver name */

@@ -296,6 +296,58 @@ int parse_prefix_around(const char *key, const char *s, struct prefix *out)
 	return err;
 }
 
+/* The least and greatest length of a subnet: a network's, a host's and a VM's address fit. */
+static const struct {
+	__u8 least, greatest;
+} subnet_lens[] = {{8, 30}, {16, 126}};
+
+/* Addresses that no host has: multicast, loopback, link-local, unspecified and reserved ones. */
+static bool is_special(const struct prefix *p)
+{
+	static const __u8 loopback[16] = {[15] = 1}, zero[12];
+	const __u8 *a = p->addr;
+
+	if (p->family == 4)
+		return !a[0] || a[0] == 127 || a[0] >= 224 || (a[0] == 169 && a[1] == 254);
+	return a[0] == 0xff || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80) ||
+	       !memcmp(a, loopback, sizeof(loopback)) || !memcmp(a, zero, 10);
+}
+
+int parse_subnet(const char *key, const char *s, __u8 family, struct prefix *out)
+{
+	__u8 least = subnet_lens[family == 6].least, greatest = subnet_lens[family == 6].greatest;
+	struct prefix p;
+	int err = parse_prefix(key, s, &p);
+
+	if (err)
+		return err;
+	if (p.family != family)
+		return usage("%s: \"%s\" is not an IPv%u prefix", key, s, family);
+	if (p.len < least || p.len > greatest)
+		return usage("%s: \"%s\": a subnet has a length from /%u to /%u", key, s, least,
+			     greatest);
+	if (is_special(&p))
+		return usage("%s: \"%s\": no host can have such an address", key, s);
+	*out = p;
+	return 0;
+}
+
+int parse_host(const char *key, const char *s, __u8 family, struct prefix *out)
+{
+	struct prefix p;
+
+	if (strchr(s, '/') || read_prefix(key, s, &p) || (family && p.family != family))
+		return usage("%s: \"%s\" is not an %s address (as %s)", key, s,
+			     family == 4   ? "IPv4"
+			     : family == 6 ? "IPv6"
+					   : "IPv4 or IPv6",
+			     family == 6 ? "2001:db8::1" : "192.0.2.1");
+	if (is_special(&p))
+		return usage("%s: \"%s\": no host can have such an address", key, s);
+	*out = p;
+	return 0;
+}
+
 const char *prefix_text(const struct prefix *p, char out[PREFIX_TEXT])
 {
 	size_t n;

@@ -38,6 +38,10 @@ int parse_vid_list(const char *key, const char *s, struct port_vlans *out);
 int parse_prefix(const char *key, const char *s, struct prefix *out);
 /* The same, but bits behind the length are cleared: the prefix that an address is in. */
 int parse_prefix_around(const char *key, const char *s, struct prefix *out);
+/* The same for a private network's addresses: of the family (4, 6), and of a length to live in. */
+int parse_subnet(const char *key, const char *s, __u8 family, struct prefix *out);
+/* An address of the family (4, 6; 0: either) without a length, that may be a host's. */
+int parse_host(const char *key, const char *s, __u8 family, struct prefix *out);
 #define PREFIX_TEXT 52
 /* As it would be typed: the length is left out of a host's address that was given without. */
 const char *prefix_text(const struct prefix *p, char out[PREFIX_TEXT]);

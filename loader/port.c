@@ -15,7 +15,9 @@
 #include "err.h"
 #include "fdb.h"
 #include "flow.h"
+#include "nat.h"
 #include "port.h"
+#include "uplink.h"
 
 /* s: time stamps of addresses in use may be this old. */
 #define AGEING_LEAST 2
@@ -140,6 +142,17 @@ int port_find(struct state *s, const char *dev, __u32 *id, struct port_info *inf
 		}
 	port_list_free(&l);
 	return err ? fail(err, "dev %s: not a port", dev) : 0;
+}
+
+int port_find_settable(struct state *s, const char *dev, __u32 *id, struct port_info *info)
+{
+	struct network_info net;
+	int err = port_find(s, dev, id, info);
+
+	if (!err && info->gateway)
+		err = fail(EINVAL, "dev %s: the host's own device in network %s has no settings",
+			   dev, network_name(s, info->network, &net));
+	return err;
 }
 
 int network_find(struct state *s, const char *name, __u32 *id, struct network_info *info)
@@ -309,7 +322,7 @@ void port_judge_anew(struct state *s, __u32 id)
 static union port_policy policy_of(const struct port_info *info, bool xdp_tx)
 {
 	return (union port_policy){
-		.network = info->network,
+		.network = info->nat_only ? 0 : info->network,
 		.vlan_mode = info->vlan_mode,
 		.pvid = info->pvid,
 		.group = info->group,
@@ -328,16 +341,20 @@ static union port_policy policy_of(const struct port_info *info, bool xdp_tx)
 		.ip6_own = has_ipv6(info),
 		.dhcp_server = port_may(info, info->dhcp_server),
 		.ra = port_may(info, info->ra),
-		.track = info->deny_in || info->deny_out || info->conn_max,
+		.track = info->deny_in || info->deny_out || info->conn_max ||
+			 info->gateway == GATEWAY_NAT,
 		.deny_in = info->deny_in,
 		.deny_out = info->deny_out,
+		.gateway = info->gateway != GATEWAY_NONE,
 	};
 }
 
 /* What the data path must find before a port's policy word says that it tracks connections. */
 static int tracking_prepare(struct state *s, const struct port_info *info)
 {
-	return policy_of(info, false).track ? flow_tables_make(s) : 0;
+	int err = policy_of(info, false).track ? flow_tables_make(s) : 0;
+
+	return err || info->gateway != GATEWAY_NAT ? err : nat_tables_make(s);
 }
 
 /* Whether XDP may send to a port: its hook has XDP, and its device takes such frames. */
@@ -355,7 +372,7 @@ static void uplink_address(struct state *s, const struct port_info *info, const 
 {
 	__u64 mac = 0;
 
-	if (!info->uplink || !dev)
+	if (!info->uplink || info->nat_only || !dev)
 		return;
 	memcpy(&mac, dev->mac, sizeof(dev->mac));
 	if (s->networks[info->network].host_mac_raw != mac)
@@ -379,6 +396,7 @@ static void derive_settings(struct state *s, __u32 id, const struct port_info *i
 	uplink_address(s, info, dev);
 	policy = policy_of(info, xdp_reachable(s, id, info, dev));
 	acl_policy(s, id, &policy);
+	nat_policy(s, id, info, &policy);
 	PUT(p->policy.raw, policy.raw);
 	state_void_cache(s);
 }
@@ -589,6 +607,8 @@ static int usable_device(struct state *s, const char *name, struct netdev *dev)
 	if (dev->master && !netdev_get(NULL, dev->master, &master) &&
 	    (!strcmp(master.kind, "bridge") || !strcmp(master.kind, "openvswitch")))
 		return fail(EBUSY, "dev %s: belongs to %s %s", name, master.kind, master.name);
+	if (nat_other_end(s, name))
+		return fail(EBUSY, "dev %s: the other end of a network's device", name);
 	err = port_list(s, &l);
 	for (__u32 i = 0; !err && i < l.n; i++)
 		if (!strcmp(l.at[i].info.dev, name) || l.at[i].info.ifindex == dev->ifindex)
@@ -613,6 +633,18 @@ static int count_on_all_cpus(struct state *s, __u32 id)
 	return err ? fail(err, "counters: %s", strerror(-err)) : 0;
 }
 
+static void leave_network(struct state *s, __u32 id, __u32 network)
+{
+	if (network > NETWORK_MAX)
+		return;
+	member_remove(s, network, id);
+	network_awareness(s, network);
+	if (s->networks[network].uplink == id) {
+		PUT(s->networks[network].uplink, 0);
+		PUT(s->networks[network].host_mac_raw, 0);
+	}
+}
+
 /* Takes a port out of everything that is derived from it. */
 static void derive_nothing(struct state *s, __u32 id, const struct port_info *info)
 {
@@ -621,14 +653,7 @@ static void derive_nothing(struct state *s, __u32 id, const struct port_info *in
 	none.nmacs = 0;
 	none.nips = 0;
 	slot_remove(s, s->ports[id].ifindex);
-	if (info->network <= NETWORK_MAX) {
-		member_remove(s, info->network, id);
-		network_awareness(s, info->network);
-		if (s->networks[info->network].uplink == id) {
-			PUT(s->networks[info->network].uplink, 0);
-			PUT(s->networks[info->network].host_mac_raw, 0);
-		}
-	}
+	leave_network(s, id, info->network);
 	PUT(s->ports[id].policy.raw, 0);
 	PUT(s->ports[id].ifindex, 0);
 	guard_remove(s, id, info, &none);
@@ -644,12 +669,16 @@ static int derive_port(struct state *s, __u32 id, const struct port_info *info,
 		return err;
 	if (dev && s->ports[id].ifindex != dev->ifindex)
 		slot_remove(s, s->ports[id].ifindex);
+	if (info->gateway)
+		PUT(s->networks[info->network].gateway, 1);
 	derive_settings(s, id, info, dev);
-	member_add(s, info->network, id);
-	network_awareness(s, info->network);
+	if (!info->nat_only) {
+		member_add(s, info->network, id);
+		network_awareness(s, info->network);
+		if (info->uplink)
+			PUT(s->networks[info->network].uplink, id);
+	}
 	port_judge_anew(s, id);
-	if (info->uplink)
-		PUT(s->networks[info->network].uplink, id);
 	return dev ? slot_publish(s, dev->ifindex, id) : 0;
 }
 
@@ -772,6 +801,29 @@ int port_change(struct state *s, __u32 id, const struct port_info *old, struct p
 	return err;
 }
 
+int port_move(struct state *s, __u32 id, const struct port_info *old, struct port_info *new)
+{
+	struct flow_filter of_port = {.port = id};
+	struct netdev dev,
+		*here = new->ifindex && !netdev_get(NULL, new->ifindex, &dev) ? &dev : NULL;
+	int err;
+
+	state_begin(s);
+	err = info_put(s, id, new);
+	if (!err && !old->nat_only) {
+		leave_network(s, id, old->network);
+		derive_settings(s, id, new, here);
+		acl_forget(s, ACL_PORT_LIST(id, ACL_IN));
+		acl_forget(s, ACL_PORT_LIST(id, ACL_OUT));
+		err = fdb_remove_port(s, id) ?: flow_forget(s, &of_port);
+	}
+	if (!err && here)
+		err = attach_repair(s, id, new, here) ?: info_put(s, id, new);
+	err = err ?: derive_port(s, id, new, here);
+	state_end(s);
+	return err;
+}
+
 /* with_flows: not those of a network that goes as a whole. */
 static int remove_port(struct state *s, __u32 id, struct port_info *info, bool with_flows)
 {
@@ -827,10 +879,15 @@ static int repair_port(struct state *s, __u32 id, struct port_info *info)
 	struct network_info net;
 	int err;
 
-	if (info->state != PORT_ACTIVE ||
-	    bpf_map_lookup_elem(s->maps[MAP_NETWORK_INFO], &info->network, &net) ||
-	    (info->uplink && net.state == NETWORK_ACTIVE && net.uplink != id))
+	if (info->state == PORT_ACTIVE && info->uplink && !info->gateway) {
+		err = uplink_settle(s, id);
+		if (err || bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &id, info))
+			return err;
+	} else if (info->state != PORT_ACTIVE ||
+		   bpf_map_lookup_elem(s->maps[MAP_NETWORK_INFO], &info->network, &net) ||
+		   (info->gateway && net.state == NETWORK_ACTIVE && net.uplink != id)) {
 		return port_remove(s, id, info);
+	}
 	if (info->ifindex && !netdev_get(NULL, info->ifindex, &dev))
 		here = &dev;
 	err = guard_add(s, id, info) ?: each_own(info, NULL, own_add, s, id);
@@ -906,7 +963,7 @@ int port_repair(struct state *s)
 	for (__u32 i = 0; !err && i < l.n; i++)
 		err = repair_port(s, l.at[i].id, &l.at[i].info);
 	port_list_free(&l);
-	err = err ?: repair_networks(s);
+	err = err ?: repair_networks(s) ?: nat_repair(s);
 	err = err ?: repair_guard(s);
 	err = err ?: fdb_foreach(s, drop_strange_own, NULL);
 	err = err ?: fdb_recount(s);
@@ -983,12 +1040,14 @@ static int refresh_port(struct state *s, __u32 id, struct port_info *info)
 int port_refresh(struct state *s)
 {
 	struct port_list l;
-	int err = port_list(s, &l);
+	int err = nat_refresh_devices(s) ?: port_list(s, &l);
 
+	if (err)
+		return err;
 	for (__u32 i = 0; !err && i < l.n; i++)
 		err = refresh_port(s, l.at[i].id, &l.at[i].info);
 	port_list_free(&l);
-	return err;
+	return err ?: nat_refresh(s);
 }
 
 /* ---- networks ---- */
@@ -1042,12 +1101,18 @@ int network_remove(struct state *s, __u32 id, struct network_info *info)
 	info->state = NETWORK_DELETING;
 	err = network_apply(s, id, info) ?: port_list(s, &l);
 	if (!err) {
-		for (__u32 i = 0; !err && i < l.n; i++)
-			if (l.at[i].info.network == id)
+		for (__u32 i = 0; !err && i < l.n; i++) {
+			if (l.at[i].info.network != id)
+				continue;
+			if (l.at[i].info.uplink && !l.at[i].info.gateway)
+				err = uplink_settle(s, l.at[i].id);
+			else
 				err = remove_port(s, l.at[i].id, &l.at[i].info, false);
+		}
 		port_list_free(&l);
 	}
 	err = err ?: flow_forget(s, &of_network);
+	err = err ?: nat_forget(s, id);
 	if (!err && (s->networks[id].learned || s->networks[id].fixed))
 		err = fdb_foreach(s, remove_of_network, &id);
 	if (!err) {

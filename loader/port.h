@@ -34,6 +34,8 @@ void network_list_free(struct network_list *l);
 
 /* By name. Returns 0, or -ENOENT with a message. */
 int port_find(struct state *s, const char *dev, __u32 *id, struct port_info *info);
+/* The same, of a port that users know: the host's device in a network of its own is refused. */
+int port_find_settable(struct state *s, const char *dev, __u32 *id, struct port_info *info);
 int network_find(struct state *s, const char *name, __u32 *id, struct network_info *info);
 /* By id; "?" when it is gone. */
 const char *network_name(struct state *s, __u32 id, struct network_info *buf);
@@ -59,6 +61,8 @@ void port_judge_anew(struct state *s, __u32 id);
 int port_create(struct state *s, struct port_info *info, __u32 *id);
 /* Changes a port's settings from *old to *new. All or nothing. */
 int port_change(struct state *s, __u32 id, const struct port_info *old, struct port_info *new);
+/* An uplink gets another role: the network's, or (nat_only) that of NAT networks alone. */
+int port_move(struct state *s, __u32 id, const struct port_info *old, struct port_info *new);
 /* Removes what port_create() made, keeping the message of the error that asks for it. */
 void port_undo(struct state *s, __u32 id);
 /* Writes again what the data path reads of a port. */

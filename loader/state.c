@@ -20,6 +20,7 @@
 #include <linux/magic.h>
 #include "attach.h"
 #include "err.h"
+#include "nat.h"
 #include "port.h"
 #include "state.h"
 
@@ -231,6 +232,8 @@ static void close_maps(struct state *s)
 	unmap(s->vlans, (PORT_MAX + 1) * sizeof(*s->vlans));
 	unmap(s->generation, sizeof(*s->generation));
 	unmap(s->acl_numbers, sizeof(*s->acl_numbers));
+	unmap(s->nat_networks, (NETWORK_MAX + 1) * sizeof(*s->nat_networks));
+	unmap(s->nat_addrs, NAT_ADDRS * sizeof(*s->nat_addrs));
 	s->meta = NULL;
 	s->networks = NULL;
 	s->ports = NULL;
@@ -238,6 +241,8 @@ static void close_maps(struct state *s)
 	s->vlans = NULL;
 	s->generation = NULL;
 	s->acl_numbers = NULL;
+	s->nat_networks = NULL;
+	s->nat_addrs = NULL;
 }
 
 static int map_map(int fd, size_t n, void *out)
@@ -265,7 +270,11 @@ static int map_all(struct state *s)
 				  &s->vlans)
 		       ?: map_map(s->maps[MAP_GENERATION], sizeof(*s->generation), &s->generation)
 		       ?: map_map(s->maps[MAP_ACL_NUMBERS], sizeof(*s->acl_numbers),
-				  &s->acl_numbers);
+				  &s->acl_numbers)
+		       ?: map_map(s->maps[MAP_NAT_NETWORKS],
+				  (NETWORK_MAX + 1) * sizeof(*s->nat_networks), &s->nat_networks)
+		       ?: map_map(s->maps[MAP_NAT_ADDRS], NAT_ADDRS * sizeof(*s->nat_addrs),
+				  &s->nat_addrs);
 }
 
 /* A pin's fd, or -1 when there is none; anything else is an error. */
@@ -410,6 +419,7 @@ static int sweep(struct state *s)
 		for (__u32 i = 0; i < ports.n; i++)
 			port_remove(s, ports.at[i].id, &ports.at[i].info);
 		port_list_free(&ports);
+		nat_remove_devices(s);
 	}
 	err = remove_pins(s);
 	close_maps(s);

@@ -13,6 +13,7 @@
 #include "../maps/fdb.h"
 #include "../maps/flow.h"
 #include "../maps/meta.h"
+#include "../maps/nat.h"
 #include "../maps/network.h"
 #include "../maps/port.h"
 #include "../maps/stats.h"
@@ -51,7 +52,17 @@
 	X(L3_SCRATCH, l3_scratch)         \
 	X(FLOW_HINTS, flow_hints)         \
 	X(PLAIN_SCRATCH, plain_scratch)   \
-	X(GENERATION, generation)
+	X(GENERATION, generation)         \
+	X(NAT_NETWORKS, nat_networks)     \
+	X(NAT_ADDRS, nat_addrs)           \
+	X(NAT_ADDR_SLOTS, nat_addr_slots) \
+	X(NAT_STATICS, nat_statics)       \
+	X(NAT_POOLS, nat_pools)           \
+	X(NAT_ENDPOINTS, nat_endpoints)   \
+	X(NAT_FLOWS, nat_flows)           \
+	X(NAT_HOPS, nat_hops)             \
+	X(NAT_INFO, nat_info)             \
+	X(NAT_RULES, nat_rules)
 
 enum state_map {
 #define X(id, name) MAP_##id,
@@ -86,6 +97,8 @@ struct state {
 	struct port_vlans *vlans; /* [PORT_MAX + 1] */
 	struct cache_generation *generation;
 	struct acl_numbers *acl_numbers;
+	struct nat_network *nat_networks; /* [NETWORK_MAX + 1] */
+	struct nat_addr *nat_addrs;	  /* [NAT_ADDRS] */
 };
 
 enum state_open {

@@ -21,10 +21,12 @@ struct flow_filter {
 	__u64 dst_mask[2];
 	__u32 rest; /* as in struct flow_key */
 	__u32 rest_mask;
-	__u32 family; /* 4, 6; 0: any */
-	__u32 port;   /* id of the port at either end, 0: any */
+	__u32 family;	/* 4, 6; 0: any */
+	__u32 port;	/* id of the port at either end, 0: any */
+	__u32 nat;	/* slot << 16 | external port, see maps/nat.h */
+	__u32 nat_mask; /* 0: any */
 };
-_Static_assert(sizeof(struct flow_filter) == 80, "no hidden padding");
+_Static_assert(sizeof(struct flow_filter) == 88, "no hidden padding");
 
 /* What a run of the flush does; in a frame, FLOW_FLUSH_AT octets from its start. */
 struct flow_flush {
@@ -34,7 +36,7 @@ struct flow_flush {
 	__u32 opening; /* of flows_opening, not of flows */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct flow_flush) == 96, "no hidden padding");
+_Static_assert(sizeof(struct flow_flush) == 104, "no hidden padding");
 #define FLOW_FLUSH_AT	   16
 #define FLOW_FLUSH_BUCKETS 1024	      /* most of one run */
 #define FLOW_FLUSH_BUSY	   0x80000000 /* in what it returns: a bucket was locked, run again */

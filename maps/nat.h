@@ -152,7 +152,8 @@ _Static_assert(sizeof(struct nat_hop) == 64, "one cache line");
 
 /* What the command line remembers of a network with a gateway, by network id. */
 struct nat_info {
-	char uplink[16]; /* device; "": hostonly */
+	__u32 uplink;	 /* port id, 0: hostonly */
+	__u32 mtu;	 /* the uplink's, which the gateway's device has got; 0: none yet */
 	__u8 subnet[16]; /* network order; all 0: none */
 	__u8 gateway[16];
 	__u8 subnet6[16];
@@ -170,6 +171,8 @@ struct nat_info {
 	__u16 port_min6;
 	__u16 port_max6;
 	__u32 ifindex; /* of the gateway's device, when it was made */
+	__u8 mac[6];   /* of that device */
+	__u16 pad;
 };
 
 /* A forward or a static translation, as the command line remembers it. */

@@ -149,6 +149,13 @@ enum port_mode {
 	MODE_CLSACT,
 };
 
+/* Whether it is the host's device in a network of its own. */
+enum port_gateway {
+	GATEWAY_NONE,
+	GATEWAY_HOSTONLY,
+	GATEWAY_NAT,
+};
+
 /* What xdpctl changed at the device, to be put back. */
 #define PORT_SET_PROMISC 0x1
 #define PORT_SET_RXVLAN	 0x2
@@ -179,7 +186,9 @@ struct port_info {
 	__u16 pad;
 	__u32 fdb_max;
 	__u8 offloads; /* a tap or veth: frames may carry partial checksums */
-	__u8 pad2[3];
+	__u8 gateway;  /* enum port_gateway */
+	__u8 nat_only; /* an uplink of NAT networks alone; network: the first of them */
+	__u8 pad2;
 	__u32 order; /* ports are listed in the order they were added */
 	__u8 macs[PORT_MAC_MAX][6];
 	__u32 conn_max;

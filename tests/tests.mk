@@ -36,7 +36,7 @@ $(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host
 	packet_offload packet_matrix packet_learning $(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
-$(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err flow_row)
+$(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err addr flow_row)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
 
 $(T)/acl_words: $(T)/acl_words.o $(patsubst %,$(B)/sanitized/%.o,acl_parse acl_event parse out err)

@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Networks with a gateway. A change goes: state_begin(), the remembered form, nat_sync(),
+ * state_end(). nat_sync() plans first, so that what cannot be is refused with nothing changed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/random.h>
+#include <bpf/bpf.h>
+#include "addr.h"
+#include "err.h"
+#include "flow.h"
+#include "gateway.h"
+#include "map.h"
+#include "nat.h"
+#include "nat_slot.h"
+#include "netaddr.h"
+#include "netdev.h"
+#include "parse.h"
+#include "uplink.h"
+
+#define PUT(place, value)                                                      \
+	do {                                                                   \
+		if ((place) != (value))                                        \
+			__atomic_store_n(&(place), (value), __ATOMIC_RELEASE); \
+	} while (0)
+
+#define MTU_DEFAULT 1500
+
+/* ---- what is remembered ---- */
+
+static int info_put(struct state *s, __u32 id, const struct nat_info *info)
+{
+	int err = bpf_map_update_elem(s->maps[MAP_NAT_INFO], &id, info, BPF_ANY);
+
+	return err ? fail(err, "network: cannot be remembered: %s", strerror(-err)) : 0;
+}
+
+/* Whether there is a network with a gateway at all: each command asks. */
+static bool any(struct state *s)
+{
+	__u32 id;
+
+	return !bpf_map_get_next_key(s->maps[MAP_NAT_INFO], NULL, &id);
+}
+
+static void find_uplink(struct state *s, struct nat_entry *e)
+{
+	struct port_info port;
+
+	if (!e->info.uplink)
+		return;
+	if (!bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &e->info.uplink, &port))
+		e->uplink_ifindex = port.ifindex;
+	if (!e->uplink_ifindex) /* it is missing: its addresses keep their slots */
+		e->uplink_ifindex = s->nat_networks[e->id].uplink_ifindex;
+}
+
+int nat_list(struct state *s, struct nat_list *out)
+{
+	struct network_list l;
+	struct nat_entry *e;
+	int err;
+
+	*out = (struct nat_list){};
+	if (!state_exists(s) || !any(s))
+		return 0;
+	err = network_list(s, &l);
+	if (err)
+		return err;
+	out->at = calloc(l.n + 1, sizeof(*out->at));
+	if (!out->at)
+		err = fail(ENOMEM, "networks: out of memory");
+	for (__u32 i = 0; i < l.n && !err; i++) {
+		e = &out->at[out->n];
+		e->id = l.at[i].id;
+		e->net = l.at[i].info;
+		if (l.at[i].info.state == NETWORK_DELETING ||
+		    bpf_map_lookup_elem(s->maps[MAP_NAT_INFO], &e->id, &e->info))
+			continue;
+		find_uplink(s, e);
+		out->n++;
+	}
+	network_list_free(&l);
+	return err;
+}
+
+void nat_list_free(struct nat_list *l)
+{
+	free(l->at);
+	*l = (struct nat_list){};
+}
+
+struct prefix nat_prefix(const __u8 addr[16], __u8 family, __u8 len)
+{
+	struct prefix p = {.family = family, .len = len};
+
+	memcpy(p.addr, addr, sizeof(p.addr));
+	return p;
+}
+
+/* ---- slots ---- */
+
+/* The addresses that a network's mappings may have. */
+static int want_masquerade(struct nat_wants *w, const struct netaddrs *addrs,
+			   const struct nat_entry *e, __u8 family)
+{
+	bool six = family == 6;
+	struct nat_want one = {.ifindex = e->uplink_ifindex, .pools = NAT_ALL_POOLS};
+	__u64 last[2];
+
+	if (e->info.families & (six ? 2 : 1)) {
+		addr_pack(one.addr, family, six ? e->info.first6 : e->info.first);
+		addr_pack(last, family, six ? e->info.last6 : e->info.last);
+		return nat_want_range(w, &one, addr_distance(one.addr, last) + 1);
+	}
+	netaddr_preferred(addrs, e->uplink_ifindex, family, one.addr);
+	one.flags = NAT_ADDR_OWN;
+	return nat_want(w, &one);
+}
+
+static int gather(const struct nat_list *l, const struct netaddrs *addrs, struct nat_wants *w)
+{
+	int err = 0;
+
+	for (__u32 i = 0; i < l->n && !err; i++) {
+		if (l->at[i].net.mode != NETWORK_NAT)
+			continue;
+		err = want_masquerade(w, addrs, &l->at[i], 4);
+		if (!err && l->at[i].info.len6)
+			err = want_masquerade(w, addrs, &l->at[i], 6);
+	}
+	return err;
+}
+
+/* ---- what the data path reads of a network ---- */
+
+/* The slots for a network's mappings. */
+static void slots_of(const struct nat_plan *p, const struct nat_entry *e, __u8 family, __u16 *first,
+		     __u16 *n)
+{
+	bool six = family == 6;
+	__u64 addr[2], last[2];
+
+	*n = 1;
+	if (e->info.families & (six ? 2 : 1)) {
+		addr_pack(addr, family, six ? e->info.first6 : e->info.first);
+		addr_pack(last, family, six ? e->info.last6 : e->info.last);
+		*first = nat_plan_slot(p, addr, e->uplink_ifindex);
+		*n = addr_distance(addr, last) + 1;
+	} else {
+		*first = nat_plan_own(p, e->uplink_ifindex, family);
+	}
+	if (!*first)
+		*n = 0;
+}
+
+static void put_slots(__u16 *first, __u16 *n, __u16 new_first, __u16 new_n)
+{
+	if (*first != new_first) {
+		PUT(*n, 0);
+		PUT(*first, new_first);
+	}
+	PUT(*n, new_n);
+}
+
+/* Networks leave slots that are about to go. */
+static void leave_slots(struct state *s, const struct nat_plan *p, const struct nat_entry *e)
+{
+	struct nat_network *n = &s->nat_networks[e->id];
+
+	for (__u32 i = 0; i < n->addrs4; i++)
+		if (nat_plan_moves(s, p, n->first4 + i))
+			PUT(n->addrs4, 0);
+	for (__u32 i = 0; i < n->addrs6; i++)
+		if (nat_plan_moves(s, p, n->first6 + i))
+			PUT(n->addrs6, 0);
+}
+
+static __u32 ipv4_of(const __u8 addr[16])
+{
+	return (__u32)addr[0] << 24 | addr[1] << 16 | addr[2] << 8 | addr[3];
+}
+
+static void derive_subnets(struct nat_network *n, const struct nat_info *info)
+{
+	__u64 subnet[2], mask[2], gateway[2];
+
+	PUT(n->subnet, info->len ? ipv4_of(info->subnet) : 0);
+	PUT(n->mask, info->len ? ~0U << (32 - info->len) : 0);
+	PUT(n->gateway, info->len ? ipv4_of(info->gateway) : 0);
+	addr_pack(subnet, 6, info->subnet6);
+	addr_pack(gateway, 6, info->gateway6);
+	addr_mask(mask, 6, info->len6);
+	for (int i = 0; i < 2; i++) {
+		PUT(n->subnet6[i], subnet[i]);
+		PUT(n->mask6[i], mask[i]);
+		PUT(n->gateway6[i], gateway[i]);
+	}
+}
+
+/* Flags come last: what they ask for is there then. */
+static void derive_network(struct state *s, const struct nat_plan *p, const struct nat_entry *e)
+{
+	struct nat_network *n = &s->nat_networks[e->id];
+	__u16 first4 = 0, addrs4 = 0, first6 = 0, addrs6 = 0;
+	bool nat = e->net.mode == NETWORK_NAT;
+
+	if (nat)
+		slots_of(p, e, 4, &first4, &addrs4);
+	if (nat && e->info.len6)
+		slots_of(p, e, 6, &first6, &addrs6);
+	derive_subnets(n, &e->info);
+	PUT(n->port_min, e->info.port_min ?: NAT_PORT_MIN);
+	PUT(n->port_max, e->info.port_max ?: NAT_PORT_MAX);
+	put_slots(&n->first4, &n->addrs4, first4, addrs4);
+	put_slots(&n->first6, &n->addrs6, first6, addrs6);
+	PUT(n->uplink_ifindex, e->uplink_ifindex);
+	PUT(n->uplink, e->info.uplink);
+	PUT(n->gateway_ifindex, e->info.ifindex);
+	PUT(n->flags,
+	    (nat ? NAT_ROUTES : 0U) | (e->info.filter_independent ? NAT_FILTER_INDEPENDENT : 0U));
+}
+
+int nat_sync(struct state *s)
+{
+	struct nat_wants wants = {};
+	struct netaddrs addrs = {};
+	struct nat_plan plan;
+	struct nat_list l;
+	__u64 fresh;
+	int err = nat_list(s, &l);
+
+	if (err)
+		return err;
+	err = netaddrs_read(&addrs);
+	err = err ?: gather(&l, &addrs, &wants) ?: nat_plan_make(&wants, s->nat_addrs, &plan);
+	for (__u32 i = 0; i < l.n && !err; i++)
+		leave_slots(s, &plan, &l.at[i]);
+	err = err ?: nat_plan_apply(s, &plan, &fresh);
+	for (__u32 i = 0; i < l.n && !err; i++)
+		derive_network(s, &plan, &l.at[i]);
+	netaddrs_free(&addrs);
+	nat_list_free(&l);
+	return err;
+}
+
+void nat_policy(const struct state *s, __u32 port, const struct port_info *info,
+		union port_policy *policy)
+{
+	policy->nat = 0;
+	if (!info->uplink || info->gateway)
+		return;
+	for (__u32 id = 1; id <= NETWORK_MAX && !policy->nat; id++)
+		policy->nat = s->nat_networks[id].flags & NAT_ROUTES &&
+			      s->nat_networks[id].uplink == port;
+	/* Generic XDP sees what is made for the kernel's own use, as a veth's frames are. */
+	if (policy->nat && info->xdp_mode == MODE_GENERIC)
+		policy->offloads = 1;
+}
+
+/* ---- tables beside the flows' ---- */
+
+static const struct nat_table {
+	struct map_kind kind;
+	__u32 buckets;
+} tables[] = {
+	{{BPF_MAP_TYPE_ARRAY, "nat_flow_table", "nat_bucket", sizeof(struct nat_bucket),
+	  BPF_F_MMAPABLE | BPF_F_INNER_MAP},
+	 FLOW_BUCKETS},
+	{{BPF_MAP_TYPE_ARRAY, "nat_opening", "nat_bucket", sizeof(struct nat_bucket),
+	  BPF_F_MMAPABLE | BPF_F_INNER_MAP},
+	 FLOW_OPENING_BUCKETS},
+};
+
+static int make_table(struct state *s, __u32 place)
+{
+	const struct nat_table *t = &tables[place];
+	int fd = map_inner(s->maps[MAP_NAT_FLOWS], place), err;
+
+	if (fd == -ENOENT) {
+		fd = map_make(s, &t->kind, t->buckets);
+		if (fd < 0)
+			return fail(fd, "%s: cannot be made (%u MB of kernel memory): %s",
+				    t->kind.name, t->buckets * t->kind.value_size >> 20,
+				    strerror(-fd));
+		err = bpf_map_update_elem(s->maps[MAP_NAT_FLOWS], &place, &fd, BPF_ANY);
+		if (err) {
+			close(fd);
+			return fail(err, "%s: cannot be put into its place: %s", t->kind.name,
+				    strerror(-err));
+		}
+	}
+	if (fd < 0)
+		return fail(fd, "%s: cannot be opened: %s", t->kind.name, strerror(-fd));
+	err = state_pin_map(s, fd, t->kind.name);
+	close(fd);
+	return err;
+}
+
+int nat_tables_make(struct state *s)
+{
+	return make_table(s, 0) ?: make_table(s, 1);
+}
+
+/* ---- devices ---- */
+
+static struct gateway gateway_of(__u32 id, const char *name, bool nat, const struct nat_info *info)
+{
+	struct gateway g = {
+		.network = id,
+		.mtu = info->mtu ?: MTU_DEFAULT,
+		.routes = nat,
+		.address = nat_prefix(info->gateway, info->len ? 4 : 0, info->len),
+		.address6 = nat_prefix(info->gateway6, info->len6 ? 6 : 0, info->len6),
+	};
+
+	snprintf(g.name, sizeof(g.name), "%.15s", name);
+	memcpy(g.mac, info->mac, sizeof(g.mac));
+	return g;
+}
+
+bool nat_other_end(struct state *s, const char *dev)
+{
+	__u32 id = gateway_other_end(dev);
+	struct nat_info info;
+
+	return id && !bpf_map_lookup_elem(s->maps[MAP_NAT_INFO], &id, &info);
+}
+
+/* A locally administered address, which the device keeps should it have to be made again. */
+static int choose_mac(__u8 mac[6])
+{
+	if (getrandom(mac, 6, 0) != 6)
+		return fail(errno, "random numbers: %s", strerror(errno));
+	mac[0] = (mac[0] & 0xfc) | 2;
+	return 0;
+}
+
+/* The MTU of what the uplink leads to. */
+static void follow_mtu(struct state *s, struct nat_info *info)
+{
+	struct port_info port;
+	struct netdev dev;
+
+	if (info->uplink && !bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &info->uplink, &port) &&
+	    port.ifindex && !netdev_get(NULL, port.ifindex, &dev))
+		info->mtu = dev.mtu;
+}
+
+/* ---- what a new network may not have ---- */
+
+static int check_networks(const struct nat_list *l, const struct prefix *subnet)
+{
+	char text[PREFIX_TEXT], other[PREFIX_TEXT];
+
+	for (__u32 i = 0; i < l->n; i++) {
+		const struct nat_info *info = &l->at[i].info;
+		__u8 len = subnet->family == 4 ? info->len : info->len6;
+		struct prefix p = nat_prefix(subnet->family == 4 ? info->subnet : info->subnet6,
+					     subnet->family, len);
+
+		if (len && addr_overlap(subnet, &p))
+			return fail(EEXIST, "subnet %s: overlaps %s of network %s",
+				    prefix_text(subnet, text), prefix_text(&p, other),
+				    l->at[i].net.name);
+	}
+	return 0;
+}
+
+static int check_host(const struct netaddrs *l, const struct prefix *subnet)
+{
+	char text[PREFIX_TEXT], other[PREFIX_TEXT];
+	struct netdev dev;
+
+	for (__u32 i = 0; i < l->n; i++) {
+		const struct netaddr *a = &l->at[i];
+
+		if (!addr_overlap(subnet, &a->peer) && !addr_inside(&a->address, subnet))
+			continue;
+		if (netdev_get(NULL, a->ifindex, &dev))
+			continue; /* gone meanwhile */
+		return fail(EADDRINUSE, "subnet %s: overlaps address %s of dev %s",
+			    prefix_text(subnet, text), prefix_text(&a->address, other), dev.name);
+	}
+	return 0;
+}
+
+int nat_check_subnets(struct state *s, const struct nat_info *info)
+{
+	struct prefix v4 = nat_prefix(info->subnet, 4, info->len),
+		      v6 = nat_prefix(info->subnet6, 6, info->len6);
+	struct netaddrs addrs = {};
+	struct nat_list l;
+	int err = nat_list(s, &l) ?: netaddrs_read(&addrs);
+
+	if (!err && info->len)
+		err = check_networks(&l, &v4) ?: check_host(&addrs, &v4);
+	if (!err && info->len6)
+		err = check_networks(&l, &v6) ?: check_host(&addrs, &v6);
+	nat_list_free(&l);
+	netaddrs_free(&addrs);
+	return err;
+}
+
+/* ---- adding, changing, removing ---- */
+
+int nat_create(struct state *s, __u32 id, const struct network_info *net, struct nat_info *info,
+	       const char *dev, __u32 *port)
+{
+	struct port_info host;
+	struct gateway g;
+	int err = choose_mac(info->mac) ?: info_put(s, id, info);
+
+	if (!err && dev)
+		err = uplink_join(s, id, dev, true, &info->uplink);
+	if (err)
+		return err;
+	follow_mtu(s, info);
+	g = gateway_of(id, net->name, dev, info);
+	err = info_put(s, id, info) ?: gateway_make(&g, &info->ifindex);
+	err = err ?: nat_apply(s, id, info);
+	if (err)
+		return err;
+	port_defaults(&host, net->name, id, true);
+	host.gateway = dev ? GATEWAY_NAT : GATEWAY_HOSTONLY;
+	return port_create(s, &host, port);
+}
+
+int nat_apply(struct state *s, __u32 id, const struct nat_info *info)
+{
+	int err;
+
+	state_begin(s);
+	err = info_put(s, id, info) ?: nat_sync(s);
+	if (!err && info->uplink)
+		err = port_derive(s, info->uplink);
+	state_end(s);
+	return err;
+}
+
+int nat_set_filtering(struct state *s, __u32 id, bool independent)
+{
+	struct nat_info info;
+
+	if (bpf_map_lookup_elem(s->maps[MAP_NAT_INFO], &id, &info))
+		return fail(ENOENT, "network: is gone");
+	info.filter_independent = independent;
+	return nat_apply(s, id, &info);
+}
+
+static void remove_device(struct state *s, __u32 id)
+{
+	struct nat_info info;
+
+	if (!bpf_map_lookup_elem(s->maps[MAP_NAT_INFO], &id, &info))
+		gateway_remove(id, info.ifindex, info.mac);
+}
+
+int nat_forget(struct state *s, __u32 id)
+{
+	struct nat_info info;
+	int err;
+
+	if (bpf_map_lookup_elem(s->maps[MAP_NAT_INFO], &id, &info))
+		return 0;
+	PUT(s->nat_networks[id].flags, 0U);
+	remove_device(s, id);
+	bpf_map_delete_elem(s->maps[MAP_NAT_INFO], &id);
+	memset(&s->nat_networks[id], 0, sizeof(s->nat_networks[id]));
+	err = nat_sync(s);
+	return err || !info.uplink ? err : uplink_settle(s, info.uplink);
+}
+
+/* ---- repair ---- */
+
+static int repair_network(struct state *s, struct nat_entry *e)
+{
+	if (s->networks[e->id].uplink != e->net.uplink)
+		return port_derive(s, e->net.uplink);
+	return 0;
+}
+
+int nat_repair(struct state *s)
+{
+	struct nat_list l;
+	int err = nat_list(s, &l) ?: nat_sync(s);
+
+	for (__u32 i = 0; i < l.n && !err; i++) {
+		err = repair_network(s, &l.at[i]);
+		if (!err && l.at[i].info.uplink)
+			err = port_derive(s, l.at[i].info.uplink);
+	}
+	nat_list_free(&l);
+	return err;
+}
+
+void nat_remove_devices(struct state *s)
+{
+	__u32 id, next;
+	int err;
+
+	if (s->maps[MAP_NAT_INFO] < 0)
+		return;
+	for (err = bpf_map_get_next_key(s->maps[MAP_NAT_INFO], NULL, &next); !err;) {
+		id = next;
+		remove_device(s, id);
+		err = bpf_map_get_next_key(s->maps[MAP_NAT_INFO], &id, &next);
+	}
+}
+
+/* ---- refresh ---- */
+
+/* The device that somebody removed is made again; the port takes it as one that came back. */
+static int refresh_device(struct state *s, struct nat_entry *e, const struct netaddrs *addrs)
+{
+	struct gateway g;
+	struct port_info port;
+	struct netdev dev;
+	int err;
+
+	if (!bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &e->net.uplink, &port) &&
+	    !netdev_get(NULL, e->info.ifindex, &dev) && !strcmp(dev.kind, "veth"))
+		return 0;
+	g = gateway_of(e->id, e->net.name, e->net.mode == NETWORK_NAT, &e->info);
+	state_begin(s);
+	gateway_remove(e->id, 0, e->info.mac);
+	err = gateway_make(&g, &e->info.ifindex) ?: info_put(s, e->id, &e->info);
+	if (!err) {
+		snprintf(port.dev, sizeof(port.dev), "%s", g.name);
+		err = bpf_map_update_elem(s->maps[MAP_PORT_INFO], &e->net.uplink, &port, BPF_ANY);
+	}
+	state_end(s);
+	return err;
+}
+
+int nat_refresh_devices(struct state *s)
+{
+	struct nat_list l;
+	int err = nat_list(s, &l);
+
+	for (__u32 i = 0; i < l.n && !err; i++)
+		if (l.at[i].net.state == NETWORK_ACTIVE && refresh_device(s, &l.at[i], NULL)) {
+			warn("%s", err_message());
+			err_clear();
+		}
+	nat_list_free(&l);
+	return err;
+}
+
+static bool has_address(const struct netaddrs *l, __u32 ifindex, const struct prefix *address)
+{
+	for (__u32 i = 0; i < l->n; i++)
+		if (l->at[i].ifindex == ifindex &&
+		    !memcmp(l->at[i].address.addr, address->addr, sizeof(address->addr)) &&
+		    l->at[i].address.family == address->family)
+			return true;
+	return !address->family;
+}
+
+/* Addresses that somebody took away, and the MTU when the uplink's has changed. */
+static int keep_device(struct state *s, struct nat_entry *e, const struct netaddrs *addrs)
+{
+	struct nat_info info = e->info;
+	struct netdev dev;
+	struct gateway g;
+	int err;
+
+	follow_mtu(s, &info);
+	g = gateway_of(e->id, e->net.name, e->net.mode == NETWORK_NAT, &info);
+	if (info.mtu == e->info.mtu)
+		g.mtu = 0;
+	if ((!g.mtu && has_address(addrs, info.ifindex, &g.address) &&
+	     has_address(addrs, info.ifindex, &g.address6)) ||
+	    netdev_get(NULL, info.ifindex, &dev))
+		return 0;
+	err = gateway_keep(&g, &dev);
+	return err ?: info_put(s, e->id, &info);
+}
+
+int nat_refresh(struct state *s)
+{
+	struct netaddrs addrs = {};
+	struct nat_list l;
+	int err;
+
+	if (!any(s))
+		return 0;
+	err = nat_list(s, &l) ?: netaddrs_read(&addrs);
+	for (__u32 i = 0; i < l.n && !err; i++)
+		if (l.at[i].net.state == NETWORK_ACTIVE)
+			err = keep_device(s, &l.at[i], &addrs);
+	err = err ?: nat_sync(s);
+	nat_list_free(&l);
+	netaddrs_free(&addrs);
+	if (err) { /* the command goes on */
+		warn("%s", err_message());
+		err_clear();
+	}
+	return 0;
+}
