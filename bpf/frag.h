@@ -7,6 +7,7 @@
 #define BPF_FRAG_H
 
 #include "flow.h"
+#include "nat_quote.h"
 
 static __always_inline void frag_key_make(struct frag_key *k, const struct l3 *l)
 {
@@ -38,6 +39,7 @@ __noinline int frag_note(__u32 place, __u32 why)
 	frag.known = l->known;
 	frag.asked = l->ask;
 	frag.state = l->state;
+	frag.nat_addr = l->nat == NAT_IN ? 0 : l->nat_addr;
 	bpf_map_update_elem(&frags, &key, &frag, BPF_ANY);
 	return 0;
 }
@@ -68,6 +70,8 @@ __noinline int frag_fate(__u32 place)
 	l->known = frag->known;
 	l->ask = frag->asked;
 	l->state = frag->state;
+	if (l->nat != NAT_IN)
+		l->nat_addr = frag->nat_addr;
 	return REASON_NONE;
 }
 

@@ -16,6 +16,7 @@
 #include "acl_match.h"
 #include "flow.h"
 #include "frag.h"
+#include "nat_quote.h"
 
 #define JUDGE_ASK   0x200 /* lists have to be asked */
 #define JUDGE_UPPER 0x100 /* XDP can neither answer what is rejected, nor keep a fragment */
@@ -527,51 +528,21 @@ __noinline int judge_then(__u32 place, __u32 why)
 
 /* ---- ICMP errors ---- */
 
-/* The packet that an ICMP error quotes (RFC 792; RFC 4443, 3): its connection's key, to l3.flow. */
+/*
+ * The connection of the packet that an ICMP error quotes (RFC 792; RFC 4443, 3): its key, to
+ * l3.flow. An error that comes from the wire quotes an external endpoint.
+ */
 __noinline int judge_quoted(hook_ctx *ctx, __u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
-	__u32 header = 40;
-	struct l3 *q;
-	__u8 h[48];
+	struct l3 *q = l3_quoted_of(place);
 
-	if (!l)
+	if (!l || !q || l3_quoted(ctx, place))
 		return -1;
-	place += L3_QUOTED;
-	q = bpf_map_lookup_elem(&l3_scratch, &place);
-	if (!q || hook_load(ctx, l->l4 + 8, h, 28))
-		return -1;
-	__builtin_memset(q, 0, offsetof(struct l3, head));
-	q->family = l->family;
 	q->network = l->network;
 	q->vid = l->vid;
-	if (l->family == 4) {
-		header = (h[0] & 0xf) * 4;
-		q->proto = h[9];
-		q->key.src[0] = (__u64)get32(h + 12) << 32;
-		q->key.dst[0] = (__u64)get32(h + 16) << 32;
-		if (h[0] >> 4 != 4 || header < 20 || get16(h + 6) & 0x1fff)
-			return -1;
-	} else {
-		if (hook_load(ctx, l->l4 + 8, h, 40) || h[0] >> 4 != 6)
-			return -1;
-		q->proto = h[6];
-		q->key.src[0] = get64(h + 8);
-		q->key.src[1] = get64(h + 16);
-		q->key.dst[0] = get64(h + 24);
-		q->key.dst[1] = get64(h + 32);
-	}
-	if (hook_load(ctx, l->l4 + 8 + header, h, 8))
-		return -1;
-	q->flags = L3_HAS_L4;
-	if (q->proto == (l->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
-		q->type = h[0];
-		q->icmp_id = get16(h + 4);
-	} else if (l3_has_transport(l->family, q->proto)) {
-		q->key.sport = get16(h);
-		q->key.dport = get16(h + 2);
-		q->seq = get32(h + 4);
-	}
+	if (l->nat == NAT_IN)
+		nat_quote_inside(l, q);
 	/* it goes back to who sent what it quotes */
 	if (q->key.src[0] != l->key.dst[0] || q->key.src[1] != l->key.dst[1] || !flow_tracks(q))
 		return -1;
@@ -585,12 +556,15 @@ __noinline int judge_quoted(hook_ctx *ctx, __u32 place)
 static __always_inline bool judge_related(hook_ctx *ctx, struct l3 *l, __u32 place)
 {
 	struct flow_at at;
+	bool opening;
 
 	if (judge_quoted(ctx, place))
 		return false;
-	flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
 	if (!at.flow || at.flow->flags & FLOW_DENIED)
 		return false;
+	if (at.flow->flags & FLOW_NAT)
+		judge_translated(l, &at, opening);
 	return at.flow->port[l->side & 1] == l->out_id || !l->out_id;
 }
 

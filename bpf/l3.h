@@ -399,6 +399,59 @@ __noinline int l3_read(hook_ctx *ctx, __u32 place, __u32 offset, __u32 ethertype
 	return 0;
 }
 
+/* Where what l3_scratch[place] quotes is kept, or NULL. */
+static __always_inline struct l3 *l3_quoted_of(__u32 place)
+{
+	place += L3_QUOTED;
+	return bpf_map_lookup_elem(&l3_scratch, &place);
+}
+
+/*
+ * The packet that the ICMP error in l3_scratch[place] quotes (RFC 792; RFC 4443, 3): addresses,
+ * protocol, ports or identifier, and where they are. Returns 0, or -1: it tells too little.
+ */
+__noinline int l3_quoted(hook_ctx *ctx, __u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place), *q = l3_quoted_of(place);
+	__u32 header = 40;
+	__u8 h[40];
+
+	if (!l || !q || hook_load(ctx, l->l4 + 8, h, 28))
+		return -1;
+	__builtin_memset(q, 0, offsetof(struct l3, head));
+	q->family = l->family;
+	q->offset = l->l4 + 8;
+	if (l->family == 4) {
+		header = (h[0] & 0xf) * 4;
+		q->proto = h[9];
+		q->key.src[0] = (__u64)get32(h + 12) << 32;
+		q->key.dst[0] = (__u64)get32(h + 16) << 32;
+		if (h[0] >> 4 != 4 || header < 20 || get16(h + 6) & 0x1fff)
+			return -1;
+	} else {
+		if (hook_load(ctx, l->l4 + 8, h, 40) || h[0] >> 4 != 6)
+			return -1;
+		q->proto = h[6];
+		q->key.src[0] = get64(h + 8);
+		q->key.src[1] = get64(h + 16);
+		q->key.dst[0] = get64(h + 24);
+		q->key.dst[1] = get64(h + 32);
+	}
+	q->l4 = q->offset + header;
+	if (hook_load(ctx, q->l4, h, 8))
+		return -1;
+	q->flags = L3_HAS_L4;
+	if (q->proto == (l->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		q->type = h[0];
+		q->icmp_id = get16(h + 4);
+	} else if (l3_has_transport(l->family, q->proto)) {
+		q->key.sport = get16(h);
+		q->key.dport = get16(h + 2);
+		q->seq = get32(h + 4);
+	}
+	return 0;
+}
+
 /* Fills pkt.l3. Returns CONTINUE; a frame that cannot be read has L3_BAD. */
 static __always_inline enum verdict l3_parse(struct pkt *p)
 {

@@ -11,19 +11,14 @@
 #define BPF_NAT_H
 
 #include "flow.h"
+#include "frag.h"
+#include "nat_quote.h"
 #include "offload.h"
 
 #define AF_INET	 2
 #define AF_INET6 10
 
-/* Where a packet goes (l3.nat). */
-enum nat_way {
-	NAT_NONE,    /* it is not translated */
-	NAT_OUT,     /* out of the uplink, from an external endpoint */
-	NAT_HAIRPIN, /* likewise, but to an external endpoint of our own */
-	NAT_IN,	     /* from the wire, to an internal endpoint */
-};
-#define NAT_WHY 0x100 /* with an enum reason: it goes nowhere */
+#define NAT_WHY	 0x100 /* with an enum reason: it goes nowhere */
 
 /* Ports that are mapped to each other (RFC 4787, REQ-3 a). */
 #define NAT_WELL_KNOWN 1024
@@ -32,25 +27,6 @@ enum nat_way {
 static __always_inline struct nat_network *nat_network(__u32 id)
 {
 	return bpf_map_lookup_elem(&nat_networks, &id);
-}
-
-/* An address of l3.key as struct flow_key has it. */
-static __always_inline void nat_key_addr(__u64 *to, const __u64 *addr, __u8 family)
-{
-	to[0] = family == 4 ? FLOW_IPV4 : addr[0];
-	to[1] = family == 4 ? addr[0] : addr[1];
-}
-
-/* And back. */
-static __always_inline void nat_l3_addr(__u64 *to, const __u64 *addr, __u8 family)
-{
-	to[0] = family == 4 ? addr[1] : addr[0];
-	to[1] = family == 4 ? 0 : addr[1];
-}
-
-static __always_inline bool nat_is_query(const struct l3 *l)
-{
-	return l->type == (l->family == 4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST);
 }
 
 /* The sender's port of a packet, or the identifier of an echo. */
@@ -200,21 +176,29 @@ static __always_inline bool nat_inside(const struct l3 *l, const struct nat_netw
 	       (l->key.src[1] & n->mask6[1]) == n->subnet6[1];
 }
 
-/* Whether one of our external endpoints is bound, or all of its address is. */
-static __always_inline bool nat_is_bound(const struct l3 *l, __u32 slot)
+/*
+ * Whether the packet in l3_scratch[place] is for an external endpoint of ours that is bound, or
+ * quotes a packet from there.
+ */
+__noinline int nat_is_bound(struct __sk_buff *skb, __u32 place, __u32 slot)
 {
-	__u32 proto = nat_proto(l->proto);
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct l3 *q = l3_quoted_of(place);
 	struct nat_addr *a = nat_addr(slot);
 	struct nat_pool *pool;
+	__u32 proto;
+	__u16 port;
 
-	if (!a)
-		return false;
-	if (a->flags & NAT_ADDR_STATIC)
-		return true;
-	if (l->flags & L3_ERROR || !(l->flags & L3_HAS_L4))
-		return false;
+	if (!l || !q || !a)
+		return 0;
+	if (a->flags & NAT_ADDR_STATIC || l->flags & L3_FRAG_LATER)
+		return 1;
+	if (l->flags & L3_ERROR ? l3_quoted(skb, place) : !(l->flags & L3_HAS_L4))
+		return 0;
+	proto = nat_proto(l->flags & L3_ERROR ? q->proto : l->proto);
+	port = l->flags & L3_ERROR ? nat_source_port(q) : nat_target_port(l);
 	pool = proto < NAT_PROTOS ? nat_pool(slot, proto) : NULL;
-	return pool && READ_ONCE(pool->at[nat_target_port(l)].refs);
+	return pool && READ_ONCE(pool->at[port].refs);
 }
 
 /* An unreachable destination, in both families' codes. */
@@ -276,7 +260,7 @@ __noinline int nat_route(struct __sk_buff *skb, __u32 place, __u32 network)
 	}
 	if (found == BPF_FIB_LKUP_RET_NOT_FWDED) {
 		slot = nat_slot(l->key.dst, l->family);
-		if (!slot || !(n->flags & NAT_ROUTES) || !nat_is_bound(l, slot))
+		if (!slot || !(n->flags & NAT_ROUTES) || !nat_is_bound(skb, place, slot))
 			return NAT_NONE;
 		return nat_inside(l, n) ? NAT_HAIRPIN : NAT_WHY | DROP_NAT_SOURCE;
 	}
@@ -473,30 +457,68 @@ __noinline int nat_bind(struct __sk_buff *skb, __u32 place)
 
 /* ---- from the wire ---- */
 
+/* The space of addresses outside, for what is remembered of fragments there. */
+#define NAT_OUTSIDE_NETWORK 1
+#define NAT_OUTSIDE_VID	    0xfff
+
+/* What nat_look() finds. */
+enum nat_found {
+	NAT_NOT_OURS, /* the host's */
+	NAT_KNOWN,    /* of a connection: l3.out_id says to which port it goes */
+	NAT_OPENS,    /* of none, but it may open one */
+	NAT_FILTERED, /* of none, and it may not */
+};
+
+/*
+ * The external endpoint that a packet was sent to, or that an error is about: its port, to
+ * l3.nat_port. Returns its pool (enum nat_proto), NAT_PROTOS: there is none. Of a fragment it is
+ * the first one's.
+ */
+static __always_inline __u32 nat_endpoint_of(struct l3 *l, const struct l3 *q)
+{
+	struct frag_key key;
+	struct frag *frag;
+
+	if (l->flags & L3_ERROR) {
+		l->nat_port = nat_source_port(q);
+		return flow_tracks(q) ? nat_proto(q->proto) : NAT_PROTOS;
+	}
+	if (l->flags & L3_FRAG_LATER) {
+		frag_key_make(&key, l);
+		frag = bpf_map_lookup_elem(&frags, &key);
+		if (!frag || (__s32)(frag->expires - flow_now()) <= 0)
+			return NAT_PROTOS;
+		l->nat_port = l->icmp_id = frag->dport;
+		l->key.sport = frag->sport;
+		l->type = frag->misc;
+		return nat_proto(l->proto);
+	}
+	l->nat_port = nat_target_port(l);
+	return flow_tracks(l) ? nat_proto(l->proto) : NAT_PROTOS;
+}
+
 /*
  * Whose a packet is that the wire sent to the host. Returns the network's id and leaves the
- * internal endpoint in l3.inside; or 0: the host's. Reads l3.key, and leaves it.
+ * internal endpoint in l3.inside; or 0: the host's. Reads l3.key, and leaves its addresses.
  */
-static __always_inline __u32 nat_owner(struct l3 *l, __u32 ifindex)
+static __always_inline __u32 nat_owner(struct l3 *l, const struct l3 *q, __u32 ifindex)
 {
-	__u32 slot = nat_slot(l->key.dst, l->family), proto = nat_proto(l->proto), network;
+	__u32 slot = nat_slot(l->key.dst, l->family), proto, network;
 	struct nat_addr *a = slot ? nat_addr(slot) : NULL;
 	struct nat_binding *b;
 	struct nat_pool *pool;
 
 	if (!a || a->ifindex != ifindex)
 		return 0;
+	proto = nat_endpoint_of(l, q);
 	l->nat_addr = slot;
-	l->nat_port = nat_target_port(l);
 	if (a->flags & NAT_ADDR_STATIC) {
 		l->inside[0] = a->inside[0];
 		l->inside[1] = a->inside[1];
 		l->inside_port = l->nat_port;
 		return a->network;
 	}
-	if (proto >= NAT_PROTOS || !flow_tracks(l))
-		return 0;
-	pool = nat_pool(slot, proto);
+	pool = proto < NAT_PROTOS ? nat_pool(slot, proto) : NULL;
 	if (!pool)
 		return 0;
 	b = &pool->at[l->nat_port];
@@ -509,71 +531,97 @@ static __always_inline __u32 nat_owner(struct l3 *l, __u32 ifindex)
 	return network;
 }
 
-/* What nat_look() finds. */
-enum nat_found {
-	NAT_NOT_OURS, /* the host's */
-	NAT_KNOWN,    /* of a connection: l3.in_id and l3.out_id say between which ports */
-	NAT_OPENS,    /* of none, but it may open one */
-	NAT_FILTERED, /* of none, and it may not */
-};
-
-/* Gives the packet its internal destination, in l3.key alone. */
-static __always_inline void nat_key_inside(struct l3 *l)
+/* Gives the packet its internal destination, in l3.key alone; and its connection's key. */
+static __always_inline void nat_key_inside(struct l3 *l, struct l3 *q, __u32 network)
 {
+	l->network = network;
+	l->vid = 0;
 	nat_l3_addr(l->key.dst, l->inside, l->family);
+	if (l->flags & L3_ERROR) {
+		q->network = network;
+		q->vid = 0;
+		nat_quote_inside(l, q);
+		flow_key_make(q);
+		l->flow = q->flow;
+		l->side = !q->side; /* as if the other end had sent it */
+		return;
+	}
 	if (flow_icmp(l))
 		l->icmp_id = l->inside_port;
 	else
 		l->key.dport = l->inside_port;
+	flow_key_make(l);
 }
 
-/* Looks at a packet that the wire sent to the host, in l3_scratch[place]. */
-__noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32 hairpin)
+/* Remembers where a first fragment goes, for the others. */
+static __always_inline void nat_frag_note(struct l3 *l)
 {
-	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
-	struct nat_network *n;
-	struct nat_binding *b;
-	struct nat_pool *pool;
-	struct nat_flow *nat;
-	struct flow_at at;
-	struct nat_addr *a;
-	bool opening, known;
-	__u32 network;
+	struct frag frag = {};
+	struct frag_key key;
 
-	if (!l || !l->family || l->flags & (L3_BAD | L3_GROUP | L3_FRAG_LATER | L3_ERROR))
-		return NAT_NOT_OURS;
-	if (!hairpin && nat_slot(l->key.src, l->family)) /* nobody but us has that address */
-		return NAT_NOT_OURS;
-	network = nat_owner(l, ifindex);
-	n = nat_network(network);
-	if (!network || !n)
-		return NAT_NOT_OURS;
-	l->network = network;
-	l->vid = 0;
-	nat_key_inside(l);
-	if (flow_tracks(l)) {
-		flow_key_make(l);
-		opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
-		nat = at.flow ? nat_flow(opening, at.bucket->number, at.way) : NULL;
-		if (nat && nat->addr == l->nat_addr && nat->port == l->nat_port) {
-			l->in_id = at.flow->port[l->side & 1];
-			l->out_id = at.flow->port[!(l->side & 1)];
-			__builtin_memcpy(l->mac, nat->mac, 6);
-			known = nat->mac[0] | nat->mac[1] | nat->mac[2] | nat->mac[3] |
-				nat->mac[4] | nat->mac[5];
-			return known ? NAT_KNOWN : NAT_OPENS;
-		}
-	}
-	a = nat_addr(l->nat_addr);
+	frag_key_make(&key, l);
+	frag.expires = flow_now() + FRAG_SECS;
+	frag.sport = l->key.sport;
+	frag.dport = l->nat_port;
+	frag.misc = l->type;
+	bpf_map_update_elem(&frags, &key, &frag, BPF_ANY);
+}
+
+/* What a packet of no connection may do, which is for an endpoint that is bound. */
+static __always_inline int nat_unknown(struct __sk_buff *skb, const struct l3 *l, __u32 place)
+{
+	struct nat_network *n = nat_network(l->network);
+	struct nat_addr *a = nat_addr(l->nat_addr);
+	struct nat_pool *pool;
+
+	if (l->flags & L3_ERROR)
+		return NAT_NOT_OURS; /* nor is it anybody's, but the host may want to see it */
 	if (a && a->flags & NAT_ADDR_STATIC)
 		return NAT_OPENS;
 	pool = nat_pool(l->nat_addr, nat_proto(l->proto));
-	if (!pool)
+	if (!pool || !n)
 		return NAT_NOT_OURS;
-	b = &pool->at[l->nat_port];
-	if (READ_ONCE(b->refs) & NAT_FORWARD || n->flags & NAT_FILTER_INDEPENDENT)
+	if (READ_ONCE(pool->at[l->nat_port].refs) & NAT_FORWARD ||
+	    n->flags & NAT_FILTER_INDEPENDENT)
 		return NAT_OPENS;
 	return nat_host_has(skb, place, l->nat_addr, true) ? NAT_NOT_OURS : NAT_FILTERED;
+}
+
+/*
+ * Looks at a packet that the wire sent to the host, in l3_scratch[place]. Returns enum nat_found;
+ * if it is not the host's, l3.key has its internal destination from now on.
+ */
+__noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32 hairpin)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct l3 *q = l3_quoted_of(place);
+	struct nat_flow *nat;
+	struct flow_at at;
+	bool opening, known;
+	__u32 network;
+
+	if (!l || !q || !l->family || l->flags & (L3_BAD | L3_GROUP))
+		return NAT_NOT_OURS;
+	if (l->flags & L3_ERROR && l3_quoted(skb, place))
+		return NAT_NOT_OURS;
+	if (!hairpin && nat_slot(l->key.src, l->family)) /* nobody but us has that address */
+		return NAT_NOT_OURS;
+	l->network = NAT_OUTSIDE_NETWORK;
+	l->vid = NAT_OUTSIDE_VID;
+	network = nat_owner(l, q, ifindex);
+	if (!network)
+		return NAT_NOT_OURS;
+	if ((l->flags & (L3_FRAG | L3_FRAG_LATER)) == L3_FRAG)
+		nat_frag_note(l);
+	nat_key_inside(l, q, network);
+	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+	nat = at.flow ? nat_flow(opening, at.bucket->number, at.way) : NULL;
+	if (!nat || nat->addr != l->nat_addr || nat->port != l->nat_port)
+		return nat_unknown(skb, l, place);
+	l->out_id = at.flow->port[!(l->side & 1)];
+	__builtin_memcpy(l->mac, nat->mac, 6);
+	known = l->mac[0] | l->mac[1] | l->mac[2] | l->mac[3] | l->mac[4] | l->mac[5];
+	return known ? NAT_KNOWN : NAT_OPENS;
 }
 
 /* ---- rewriting ---- */
@@ -594,6 +642,17 @@ static __always_inline __u32 nat_check_at(const struct l3 *l)
 	default:
 		return 0;
 	}
+}
+
+/* An address of struct flow_key as packets have it. */
+static __always_inline void nat_wire_addr(__be32 *to, const __u64 *addr, __u8 family)
+{
+	to[0] = to[1] = to[2] = to[3] = 0;
+	if (family == 4)
+		to[0] = bpf_htonl(addr[1] >> 32);
+	else
+		for (int i = 0; i < 4; i++)
+			to[i] = bpf_htonl(addr[i / 2] >> (i & 1 ? 0 : 32));
 }
 
 /* A packet's new header fields, as they are in it. */
@@ -644,6 +703,73 @@ static __always_inline int nat_rewrite_l3(struct __sk_buff *skb, struct l3 *l,
 		       ?: bpf_skb_store_bytes(skb, l->offset + (in ? 24 : 8), to->addr, 16, 0);
 }
 
+/* A field of 16 bits in what an error quotes, before and after, and where it is. */
+struct nat_field {
+	__u32 at;
+	__be16 old;
+	__be16 new;
+};
+
+/* Changes a field; *sum: what the error's own checksum has to learn. Returns 0, or -1. */
+static __always_inline int nat_field(struct __sk_buff *skb, const struct nat_field *f, __u64 *sum)
+{
+	*sum += (__u16)~f->old + f->new;
+	return f->old == f->new ? 0 : bpf_skb_store_bytes(skb, f->at, &f->new, 2, 0);
+}
+
+/* A checksum in what an error quotes, if it got that far. add: what has changed that it covers. */
+static __always_inline int nat_quoted_check(struct __sk_buff *skb, __u32 at, __u32 add, bool udp,
+					    __u64 *sum)
+{
+	struct nat_field f = {.at = at};
+
+	if (hook_load(skb, at, &f.old, 2) || (udp && !f.old))
+		return 0;
+	f.new = ~csum_fold32((__u64)(__u16)~f.old + add);
+	return nat_field(skb, &f, sum);
+}
+
+/*
+ * The packet that an error quotes gets the endpoint that its receiver knows (RFC 5508, REQ-4,
+ * REQ-5): coming in, its source; going out, its destination. addr: in network order.
+ */
+__noinline int nat_rewrite_quoted(struct __sk_buff *skb, __u32 place, __u32 in)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct l3 *q = l3_quoted_of(place);
+	__be32 old[4] = {}, new[4];
+	struct nat_field port;
+	__u32 at, size, add, check;
+	struct nat_addr *a;
+	__u64 sum = 0;
+
+	if (!l || !q)
+		return -1;
+	a = nat_addr(l->nat_addr);
+	if (!a)
+		return -1;
+	nat_wire_addr(new, in ? l->inside : a->addr, l->family);
+	port.new = bpf_htons(in ? l->inside_port : l->nat_port);
+	size = l->family == 4 ? 4 : 16;
+	at = q->offset + (l->family == 4 ? (in ? 12 : 16) : (in ? 8 : 24));
+	port.at = q->l4 + (flow_icmp(q) ? 4 : in ? 0 : 2);
+	if (hook_load(skb, at, old, l3_bound(size, 16)) || hook_load(skb, port.at, &port.old, 2))
+		return -1;
+	add = csum_fold32(bpf_csum_diff(old, 16, new, 16, 0));
+	sum = add;
+	if (bpf_skb_store_bytes(skb, at, new, l3_bound(size, 16), 0) || nat_field(skb, &port, &sum))
+		return -1;
+	if (l->family == 4 && nat_quoted_check(skb, q->offset + 10, add, false, &sum))
+		return -1;
+	if (l->family == 4 && flow_icmp(q))
+		add = 0;
+	add += (__u16)~port.old + port.new;
+	check = nat_check_at(q);
+	if (check && nat_quoted_check(skb, q->l4 + check, add, q->proto == IPPROTO_UDP, &sum))
+		return -1;
+	return bpf_l4_csum_replace(skb, l->l4 + 2, 0, csum_fold32(sum), 0);
+}
+
 /* Gives the packet in l3_scratch[place] its other endpoint, as l3.nat says. Returns 0 or -1. */
 __noinline int nat_rewrite(struct __sk_buff *skb, __u32 place)
 {
@@ -651,7 +777,6 @@ __noinline int nat_rewrite(struct __sk_buff *skb, __u32 place)
 	bool in = l && l->nat == NAT_IN;
 	struct nat_fields to = {};
 	struct nat_addr *a;
-	const __u64 *addr;
 	__u32 port_at;
 	__s64 sum = 0;
 
@@ -660,12 +785,7 @@ __noinline int nat_rewrite(struct __sk_buff *skb, __u32 place)
 	a = nat_addr(l->nat_addr);
 	if (!a || !l->nat_addr)
 		return -1;
-	addr = in ? l->inside : a->addr;
-	if (l->family == 4)
-		to.addr[0] = bpf_htonl(addr[1] >> 32);
-	else
-		for (int i = 0; i < 4; i++)
-			to.addr[i] = bpf_htonl(addr[i / 2] >> (i & 1 ? 0 : 32));
+	nat_wire_addr(to.addr, in ? l->inside : a->addr, l->family);
 	to.port = bpf_htons(in ? l->inside_port : l->nat_port);
 	if (flow_icmp(l)) {
 		to.old_port = bpf_htons(in ? l->nat_port : l->icmp_id);
@@ -673,6 +793,11 @@ __noinline int nat_rewrite(struct __sk_buff *skb, __u32 place)
 	} else {
 		to.old_port = bpf_htons(in ? l->nat_port : l->key.sport);
 		port_at = in ? 2 : 0;
+	}
+	if (l->flags & L3_ERROR) {
+		if (nat_rewrite_quoted(skb, place, in))
+			return -1;
+		to.old_port = to.port;
 	}
 	if (nat_rewrite_l3(skb, l, &to, in, &sum))
 		return -1;

@@ -31,7 +31,7 @@ struct frag {
 	__u8 denied;
 	__u8 asked; /* flooded: lists were asked, as of a packet in this state (enum acl_state) */
 	__u8 state;
-	__u8 pad;
+	__u8 nat_addr; /* slot of the external address that it left from, 0: none */
 };
 _Static_assert(sizeof(struct frag) == 24, "no hidden padding");
 
