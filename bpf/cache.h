@@ -99,4 +99,38 @@ static __always_inline void cache_store(const struct pkt *p)
 	c->generation = p->generation;
 }
 
+/* pkt was translated, and leaves by port `out`: the next like it may do so at once. */
+static __always_inline void cache_store_out(const struct pkt *p, const struct port *out)
+{
+	struct cache_entry *c = cache_place(p);
+
+	if (!c)
+		return;
+	cache_store(p);
+	c->out_ifindex = READ_ONCE(out->ifindex);
+	c->frame_max = READ_ONCE(out->frame_max);
+	c->flags &= ~(CACHE_XDP | CACHE_UPLINK);
+	c->flags |= CACHE_OUT | (port_policy(out).xdp_tx ? CACHE_XDP : 0);
+}
+
+/* pkt came from the wire to an external address (as in struct flow_key), and is translated. */
+static __always_inline void cache_store_in(const struct pkt *p, __u32 slot, const __u64 *addr)
+{
+	struct cache_entry *c = cache_place(p);
+
+	if (!c)
+		return;
+	c->dst = p->dst;
+	c->src = p->src;
+	c->ifindex = hook_ifindex(p->ctx);
+	c->tag = NO_TAG;
+	c->in_port = p->in_id;
+	c->frame_max = 0xffffffff; /* the VM's port has it */
+	c->flags = CACHE_IN | (p->in_policy.offloads ? CACHE_CHECK : 0);
+	c->rest = slot;
+	c->source6[0] = addr[0];
+	c->source6[1] = addr[1];
+	c->generation = p->generation;
+}
+
 #endif

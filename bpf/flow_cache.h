@@ -102,6 +102,20 @@ static __always_inline bool flow_allowed(const struct flow *f, const struct cach
 	       f->generation[side] == c->in_judged && f->generation[!side] == c->out_judged;
 }
 
+/* Notes and counts a packet of an established flow. Returns false: it needs a closer look. */
+static __always_inline bool flow_note(struct flow *f, struct plain *k, __u32 side, __u32 len)
+{
+	if (k->proto == IPPROTO_TCP) {
+		k->tcp.side = side;
+		if ((k->tcp.flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
+		    !tcp_fits(&k->tcp, f))
+			return false;
+		tcp_learn(&k->tcp, f);
+	}
+	flow_counts(f, side, len);
+	return true;
+}
+
 /* A packet of a connection: if it passes, it is noted and counted. */
 static __always_inline bool flow_passes(struct plain *k, const struct cache_entry *c, __u32 len,
 					bool from_host)
@@ -122,15 +136,7 @@ static __always_inline bool flow_passes(struct plain *k, const struct cache_entr
 	f = &b->flow[way];
 	if (!flow_is(f, k, side, rest) || !flow_allowed(f, c, side))
 		return false;
-	if (k->proto == IPPROTO_TCP) {
-		k->tcp.side = side;
-		if ((k->tcp.flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
-		    !tcp_fits(&k->tcp, f))
-			return false;
-		tcp_learn(&k->tcp, f);
-	}
-	flow_counts(f, side, len);
-	return true;
+	return flow_note(f, k, side, len);
 }
 
 /* Whether this hook can send a frame that the cache knows. */
@@ -144,6 +150,8 @@ static __always_inline enum verdict short_way(struct pkt *p, const struct cache_
 {
 	struct plain *k = NULL;
 
+	if (c->flags & (CACHE_OUT | CACHE_IN)) /* bpf/nat_cache.h */
+		return CONTINUE;
 	if (c->flags & CACHE_GATEWAY && (p->routed || p->external))
 		return CONTINUE;
 	if (c->flags & (CACHE_TRACK | CACHE_GUARD)) {

@@ -161,7 +161,7 @@ static __always_inline __u32 nat_hop_note(const struct bpf_fib_lookup *f, const 
 	WRITE_ONCE(hop->mac, mac);
 	WRITE_ONCE(hop->source_mac, source);
 	hop->port = port;
-	WRITE_ONCE(hop->looked, flow_now());
+	WRITE_ONCE(hop->looked, cache_generation());
 	barrier();
 	WRITE_ONCE(hop->ifindex, f->ifindex);
 	return place;
@@ -869,7 +869,7 @@ __noinline int nat_note(__u32 place, __u64 mac)
 	__builtin_memcpy(n->mac, &mac, 6);
 	if (l->nat == NAT_OUT) {
 		n->hop = l->hop_place;
-		n->looked = flow_now();
+		n->looked = cache_generation();
 	}
 	return 0;
 }

@@ -72,6 +72,17 @@ static __always_inline enum verdict nat_refuse(struct pkt *p, enum reason why)
 	return drop(p, why);
 }
 
+/* The next packet that leaves like this one may take the short way. */
+static __always_inline void nat_remember(struct pkt *p)
+{
+	struct nat_network *n = nat_network(p->in_policy.network);
+	__u32 uplink = n ? n->uplink : 0;
+	struct port *out = bpf_map_lookup_elem(&ports, &uplink);
+
+	if (out && uplink && p->l3 && p->l3->nat == NAT_OUT && !p->tag)
+		cache_store_out(p, out);
+}
+
 /* A packet that was judged leaves its network, or enters it. Returns what becomes of it. */
 static __always_inline enum verdict nat_send(struct pkt *p)
 {
@@ -82,6 +93,7 @@ static __always_inline enum verdict nat_send(struct pkt *p)
 		return nat_refuse(p, why);
 	if (l->nat != NAT_IN) {
 		nat_note(p->from_host, p->src);
+		nat_remember(p);
 		return TO_WIRE;
 	}
 	if (nat_to_vm(p->ctx, p->from_host, p->net->host_mac_raw))
@@ -134,6 +146,7 @@ static __always_inline enum verdict nat_known(struct pkt *p)
  */
 static __always_inline enum verdict nat_enter(struct pkt *p)
 {
+	struct nat_addr *a;
 	int found, why;
 
 	p->from_host = true;
@@ -147,8 +160,12 @@ static __always_inline enum verdict nat_enter(struct pkt *p)
 	p->l3->nat = NAT_IN;
 	if (found == NAT_FILTERED)
 		return drop(p, DROP_NAT_UNSOLICITED);
-	if (found == NAT_KNOWN)
+	if (found == NAT_KNOWN) {
+		a = nat_addr(p->l3->nat_addr);
+		if (a && !p->hairpin)
+			cache_store_in(p, p->l3->nat_addr, a->addr);
 		return nat_known(p);
+	}
 	why = nat_translate(p->ctx, true);
 	return why ? nat_refuse(p, why) : TO_NEIGH;
 }

@@ -7,6 +7,8 @@
 #ifndef BPF_NAT_POOL_H
 #define BPF_NAT_POOL_H
 
+#include <linux/in.h>
+#include <linux/in6.h>
 #include "pkt.h"
 
 #define NAT_HOLD_TRIES 16

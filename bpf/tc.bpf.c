@@ -11,6 +11,7 @@ static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 	struct pkt p = {.ctx = skb, .from_host = from_host};
 	const struct cache_entry *c;
 	enum verdict parsed;
+	int action;
 
 	if (skb->mark == MARK_SWITCHED) { /* the switch's own, on its way through the uplink */
 		skb->mark = 0;
@@ -34,6 +35,11 @@ static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 	}
 	parsed = parse(&p);
 	c = parsed ? NULL : cache_lookup(&p);
+	if (c && c->flags & (CACHE_OUT | CACHE_IN) && !p.hairpin) {
+		action = nat_short(&p, c, false);
+		if (action >= 0)
+			return action;
+	}
 	return c && short_way(&p, c) == TO_PORT ? verdict_tc_cached(&p, c)
 						: verdict_tc(&p, pipeline(&p, parsed));
 }

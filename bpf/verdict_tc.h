@@ -9,6 +9,7 @@
 
 #include "flood.h"
 #include "frag_hold.h"
+#include "nat_cache.h"
 #include "nat_hook.h"
 #include "reject.h"
 
@@ -75,6 +76,51 @@ static __always_inline enum verdict to_all(struct pkt *p)
 	if (flood_withheld(why))
 		stats_reason(p->in_id, why);
 	return TO_ALL;
+}
+
+/* ---- NAT's short way ---- */
+
+static __always_inline bool hook_complete(struct __sk_buff *skb, __u32 proto)
+{
+	return true;
+}
+
+static __always_inline int hook_send(struct __sk_buff *skb, __u32 to, __u32 ifindex, bool uplink,
+				     bool by_map)
+{
+	if (uplink)
+		skb->mark = MARK_SWITCHED;
+	return bpf_redirect(ifindex, 0);
+}
+
+/* The frame's headers are made anew in memory, and stored at once; checksums by the kernel, which
+ * knows what is left to the hardware. */
+static __always_inline int hook_edit(struct __sk_buff *skb, const struct plain *k,
+				     const struct nat_edit *e)
+{
+	__u32 l4 = ETH_HLEN + (k->ip6 ? 40 : 20), check = l4 + (k->proto == IPPROTO_TCP ? 16 : 6);
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u64 zero = k->proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	struct l3 *l = l3_of(false);
+	struct nat_sum sum;
+
+	if (!l)
+		return -1;
+	if (k->ip6) {
+		if (data + ETH_HLEN + 44 > end)
+			return -1;
+		__builtin_memcpy(l->head, data, ETH_HLEN + 44);
+		nat_edit_ipv6(l->head, e, &sum);
+	} else {
+		if (data + ETH_HLEN + 24 > end)
+			return -1;
+		__builtin_memcpy(l->head, data, ETH_HLEN + 24);
+		nat_edit_ipv4(l->head, e, &sum);
+	}
+	if (bpf_skb_store_bytes(skb, 0, l->head, l3_bound(l4 + 4, L3_HEAD), 0) ||
+	    bpf_l4_csum_replace(skb, check, 0, sum.addr, BPF_F_PSEUDO_HDR | zero))
+		return -1;
+	return sum.port ? bpf_l4_csum_replace(skb, check, 0, sum.port, zero) : 0;
 }
 
 static __always_inline bool hook_sends(struct pkt *p, const struct cache_entry *c)

@@ -6,6 +6,7 @@
 #ifndef BPF_VERDICT_XDP_H
 #define BPF_VERDICT_XDP_H
 
+#include "nat_cache.h"
 #include "offload.h"
 #include "pipeline.h"
 
@@ -74,6 +75,62 @@ static __always_inline int xdp_send(struct pkt *p, __u32 from, __u32 to, __u32 i
 	stats_tx(to, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
 	return kind == XDP_WHOLE ? bpf_redirect_map(&xdp_ports, to, XDP_PASS)
 				 : bpf_redirect(ifindex, 0);
+}
+
+/* ---- NAT's short way ---- */
+
+/* A checksum that is left to the hardware would be lost. */
+static __always_inline bool hook_complete(struct xdp_md *ctx, __u32 proto)
+{
+	struct pkt p = {.ctx = ctx, .proto = proto, .offset = ETH_HLEN};
+
+	return offload_done(&p);
+}
+
+static __always_inline int hook_send(struct xdp_md *ctx, __u32 to, __u32 ifindex, bool uplink,
+				     bool by_map)
+{
+	return by_map ? bpf_redirect_map(&xdp_ports, to, XDP_DROP) : bpf_redirect(ifindex, 0);
+}
+
+/* A transport checksum, with what has changed. A UDP one that is 0 says that there is none. */
+static __always_inline void xdp_check(__u16 *check, const struct nat_sum *sum, bool udp)
+{
+	__u16 new;
+
+	if (udp && !*check)
+		return;
+	new = ~csum_fold32((__u64)(__u16) ~*check + sum->addr + sum->port);
+	*check = udp && !new ? 0xffff : new;
+}
+
+/* ip: octets of the network header. */
+static __always_inline int xdp_edit(void *data, void *end, __u32 ip, const struct plain *k,
+				    const struct nat_edit *e)
+{
+	void *l4 = data + ETH_HLEN + ip;
+	bool udp = k->proto == IPPROTO_UDP;
+	struct nat_sum sum;
+
+	if (l4 + 8 > end || (!udp && l4 + 18 > end))
+		return -1;
+	if (ip == 40)
+		nat_edit_ipv6(data, e, &sum);
+	else
+		nat_edit_ipv4(data, e, &sum);
+	if (udp)
+		xdp_check(l4 + 6, &sum, true);
+	else if (l4 + 18 <= end)
+		xdp_check(l4 + 16, &sum, false);
+	return 0;
+}
+
+static __always_inline int hook_edit(struct xdp_md *ctx, const struct plain *k,
+				     const struct nat_edit *e)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	return k->ip6 ? xdp_edit(data, end, 40, k, e) : xdp_edit(data, end, 20, k, e);
 }
 
 static __always_inline bool hook_sends(struct pkt *p, const struct cache_entry *c)

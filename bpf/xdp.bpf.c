@@ -9,8 +9,15 @@ static __always_inline int switch_frame(struct xdp_md *ctx, enum xdp_kind kind)
 	struct pkt p = {.ctx = ctx};
 	enum verdict parsed = parse(&p);
 	const struct cache_entry *c = parsed ? NULL : cache_lookup(&p);
-	enum verdict v = c ? short_way(&p, c) : CONTINUE;
+	enum verdict v;
+	int action;
 
+	if (c && c->flags & (CACHE_OUT | CACHE_IN)) {
+		action = nat_short(&p, c, kind == XDP_WHOLE);
+		if (action >= 0)
+			return action;
+	}
+	v = c ? short_way(&p, c) : CONTINUE;
 	if (v == UPPER)
 		return XDP_PASS;
 	return v == TO_PORT ? verdict_xdp_cached(&p, c, kind)

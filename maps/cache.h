@@ -22,6 +22,8 @@
 #define CACHE_GUARD	0x10 /* only plain packets, and no DHCP server's */
 #define CACHE_SOURCE	0x20 /* only packets from the addresses `source` */
 #define CACHE_GATEWAY	0x40 /* only what the host sends itself */
+#define CACHE_OUT	0x80 /* to a gateway: packets of connections that are translated */
+#define CACHE_IN	0x100 /* to the host: likewise; source6 is an external address, rest its slot */
 
 /* Known unicast whose tag stays as it is. */
 struct cache_entry {

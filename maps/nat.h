@@ -127,7 +127,7 @@ struct nat_flow {
 	__u16 port;   /* external port, host order */
 	__u16 hop;    /* place in nat_hops, 0: none */
 	__u8 mac[6];  /* the VM's, 0: not seen yet */
-	__u32 looked; /* s, CLOCK_MONOTONIC: when the route was looked up, 0: never */
+	__u32 looked; /* generation in which the route was looked up, 0: never */
 };
 _Static_assert(sizeof(struct nat_flow) == 16, "four in a cache line");
 
@@ -144,7 +144,7 @@ struct nat_hop {
 	__u64 source_mac; /* the uplink's */
 	__u32 ifindex;	  /* the uplink's device, 0: none */
 	__u32 port;	  /* and port id */
-	__u32 looked;	  /* s: when it was last looked up */
+	__u32 looked;	  /* generation in which it was looked up */
 	__u32 mtu;	  /* of packets */
 	__u8 pad[16];
 };
