@@ -22,7 +22,7 @@ struct object {
 	const char *details;		/* keys and values, may be NULL */
 };
 
-extern const struct object object_network, object_port, object_fdb, object_acl, object_flow,
-	object_stats, object_status, object_detach;
+extern const struct object object_network, object_port, object_fdb, object_acl, object_nat,
+	object_flow, object_stats, object_status, object_detach;
 
 #endif

@@ -17,7 +17,7 @@
 #include "file.h"
 
 static const struct object *const objects[] = {
-	&object_network, &object_port,	&object_fdb,	&object_acl,
+	&object_network, &object_port,	&object_fdb,	&object_acl,	&object_nat,
 	&object_flow,	 &object_stats, &object_status, &object_detach,
 };
 #define OBJECTS (sizeof(objects) / sizeof(*objects))
@@ -63,12 +63,27 @@ static bool is_help(const char *word)
 
 /* ---- commands ---- */
 
-static const struct command *find_command(const struct object *o, const char *word)
+/* Whether a command's name, of one word or two, begins n words. */
+static bool begins(const struct command *c, int n, char **words)
+{
+	size_t first = strcspn(c->name, " ");
+
+	if (!n || strlen(words[0]) != first || strncmp(c->name, words[0], first))
+		return false;
+	return !c->name[first] || (n > 1 && !strcmp(c->name + first + 1, words[1]));
+}
+
+static const struct command *find_command(const struct object *o, int n, char **words)
 {
 	for (const struct command *c = o->commands; c->name; c++)
-		if (!strcmp(c->name, word))
+		if (begins(c, n, words))
 			return c;
 	return NULL;
+}
+
+static int words_of(const struct command *c)
+{
+	return strchr(c->name, ' ') ? 2 : 1;
 }
 
 /* Words that begin the arguments of a `show` whose name was left out. */
@@ -95,9 +110,32 @@ static int unknown_command(const struct object *o, const char *word)
 		 : usage("%s: unexpected word \"%s\"", o->name, word);
 }
 
+/* Help for all commands whose first of two words this is. Returns whether there are any. */
+static bool help_group(const struct object *o, const char *word, bool print)
+{
+	size_t n = strlen(word);
+	bool any = false;
+
+	for (const struct command *c = o->commands; c->name; c++) {
+		if (strncmp(c->name, word, n) || c->name[n] != ' ')
+			continue;
+		if (print)
+			help_command(o, c);
+		any = true;
+	}
+	return any;
+}
+
+static const struct command *default_command(const struct object *o)
+{
+	static char *none[] = {""}, *show[] = {"show"};
+
+	return find_command(o, 1, none) ?: find_command(o, 1, show);
+}
+
 static int run_object(const struct object *o, int n, char **words)
 {
-	const struct command *c = find_command(o, "") ?: find_command(o, "show");
+	const struct command *c = default_command(o);
 	struct args args = {.what = o->name};
 	char what[64];
 
@@ -105,9 +143,12 @@ static int run_object(const struct object *o, int n, char **words)
 		help_object(o);
 		return 0;
 	}
-	if (n && *words[0] && find_command(o, words[0])) {
-		c = find_command(o, *words++);
-		n--;
+	if (n > 1 && is_help(words[1]) && help_group(o, words[0], true))
+		return 0;
+	if (n && *words[0] && find_command(o, n, words)) {
+		c = find_command(o, n, words);
+		words += words_of(c);
+		n -= words_of(c);
 		if (n && is_help(words[0])) {
 			help_command(o, c);
 			return 0;
@@ -133,7 +174,8 @@ static const struct object *find_object(const char *word)
 static int unknown_object(const char *word)
 {
 	return usage(
-		"unknown object \"%s\" (there is network, port, fdb, acl, flow, stats, status, detach)",
+		"unknown object \"%s\" (there is network, port, fdb, acl, nat, flow, stats, status, "
+		"detach)",
 		word);
 }
 
@@ -345,23 +387,29 @@ static int run(int argc, char **argv, const struct options *o)
 static bool asks_for_help(int n, char **words)
 {
 	const struct object *o = n ? find_object(words[0]) : NULL;
+	const struct command *c = o ? find_command(o, n - 1, words + 1) : NULL;
 
 	if (n && is_help(words[0]))
 		return true;
-	return o && n > 1 &&
-	       (is_help(words[1]) || (n > 2 && find_command(o, words[1]) && is_help(words[2])));
+	if (o && n > 1 && is_help(words[1]))
+		return true;
+	if (o && n > 2 && is_help(words[2]) && help_group(o, words[1], false))
+		return true;
+	return c && n > 1 + words_of(c) && is_help(words[1 + words_of(c)]);
 }
 
 /* xdpctl -h [OBJECT [COMMAND]] */
 static int option_help(int n, char **words)
 {
 	const struct object *o = n ? find_object(words[0]) : NULL;
-	const struct command *c = o && n > 1 ? find_command(o, words[1]) : NULL;
+	const struct command *c = o && n > 1 ? find_command(o, n - 1, words + 1) : NULL;
 
 	if (n && !o && !is_help(words[0]))
 		return unknown_object(words[0]);
 	if (c)
 		help_command(o, c);
+	else if (o && n > 1 && help_group(o, words[1], true))
+		return 0;
 	else if (o)
 		help_object(o);
 	else

@@ -16,6 +16,7 @@
 #include "gateway.h"
 #include "map.h"
 #include "nat.h"
+#include "nat_rule.h"
 #include "nat_slot.h"
 #include "netaddr.h"
 #include "netdev.h"
@@ -102,30 +103,104 @@ struct prefix nat_prefix(const __u8 addr[16], __u8 family, __u8 len)
 	return p;
 }
 
+int nat_find(struct state *s, const char *name, struct nat_entry *out)
+{
+	struct nat_list l;
+	int err = network_find(s, name, &out->id, &out->net);
+
+	if (!err && out->net.mode != NETWORK_NAT)
+		err = fail(EINVAL, "network %s: is not of mode nat", name);
+	err = err ?: nat_list(s, &l);
+	if (err)
+		return err;
+	err = -ENOENT;
+	for (__u32 i = 0; i < l.n && err; i++)
+		if (l.at[i].id == out->id) {
+			*out = l.at[i];
+			err = 0;
+		}
+	nat_list_free(&l);
+	return err ? fail(err, "network %s: is not complete", name) : 0;
+}
+
+/* The range that `masquerade to` gave. Returns how many addresses, 0: none was given. */
+static __u32 masquerade_range(const struct nat_info *info, __u8 family, __u64 first[2])
+{
+	bool six = family == 6;
+	__u64 last[2];
+
+	if (!(info->families & (six ? 2 : 1)))
+		return 0;
+	addr_pack(first, family, six ? info->first6 : info->first);
+	addr_pack(last, family, six ? info->last6 : info->last);
+	return addr_distance(first, last) + 1;
+}
+
+bool nat_masquerades(const struct nat_info *info, const __u64 addr[2])
+{
+	__u64 first[2];
+	__u32 n = masquerade_range(info, addr[0] == FLOW_IPV4 ? 4 : 6, first);
+
+	return n && addr_distance(first, addr) < n;
+}
+
+int nat_check_external(const struct netaddrs *addrs, const struct nat_entry *net,
+		       const __u64 addr[2])
+{
+	char text[ADDR_TEXT];
+	struct netdev dev;
+	__u64 there[2];
+
+	for (__u32 i = 0; i < addrs->n; i++) {
+		addr_pack(there, addrs->at[i].address.family, addrs->at[i].address.addr);
+		if (addrs->at[i].ifindex == net->uplink_ifindex && addr_equal(addr, there))
+			return 0;
+	}
+	return fail(EADDRNOTAVAIL, "address %s: is not on the uplink (dev %s)",
+		    addr_text(addr, text),
+		    netdev_get(NULL, net->uplink_ifindex, &dev) ? "?" : dev.name);
+}
+
 /* ---- slots ---- */
 
 /* The addresses that a network's mappings may have. */
 static int want_masquerade(struct nat_wants *w, const struct netaddrs *addrs,
 			   const struct nat_entry *e, __u8 family)
 {
-	bool six = family == 6;
 	struct nat_want one = {.ifindex = e->uplink_ifindex, .pools = NAT_ALL_POOLS};
-	__u64 last[2];
+	__u32 n = masquerade_range(&e->info, family, one.addr);
 
-	if (e->info.families & (six ? 2 : 1)) {
-		addr_pack(one.addr, family, six ? e->info.first6 : e->info.first);
-		addr_pack(last, family, six ? e->info.last6 : e->info.last);
-		return nat_want_range(w, &one, addr_distance(one.addr, last) + 1);
-	}
+	if (n)
+		return nat_want_range(w, &one, n);
 	netaddr_preferred(addrs, e->uplink_ifindex, family, one.addr);
 	one.flags = NAT_ADDR_OWN;
 	return nat_want(w, &one);
 }
 
-static int gather(const struct nat_list *l, const struct netaddrs *addrs, struct nat_wants *w)
+/* An address that belongs to a VM is none of the host's. */
+static void leave_out_statics(const struct nat_rules *rules, struct netaddrs *addrs)
+{
+	const struct nat_rule_entry *r;
+	__u32 n;
+
+	for (__u32 i = 0; i < rules->n; i++) {
+		r = &rules->at[i];
+		n = 0;
+		for (__u32 j = 0; j < addrs->n; j++)
+			if (!nat_rule_is_static(r) ||
+			    addrs->at[j].address.family != r->key.family ||
+			    memcmp(addrs->at[j].address.addr, r->key.external, 16))
+				addrs->at[n++] = addrs->at[j];
+		addrs->n = n;
+	}
+}
+
+static int gather(const struct nat_list *l, const struct nat_rules *rules, struct netaddrs *addrs,
+		  struct nat_wants *w)
 {
 	int err = 0;
 
+	leave_out_statics(rules, addrs);
 	for (__u32 i = 0; i < l->n && !err; i++) {
 		if (l->at[i].net.mode != NETWORK_NAT)
 			continue;
@@ -133,7 +208,7 @@ static int gather(const struct nat_list *l, const struct netaddrs *addrs, struct
 		if (!err && l->at[i].info.len6)
 			err = want_masquerade(w, addrs, &l->at[i], 6);
 	}
-	return err;
+	return err ?: nat_rules_want(rules, l, addrs, w);
 }
 
 /* ---- what the data path reads of a network ---- */
@@ -142,17 +217,14 @@ static int gather(const struct nat_list *l, const struct netaddrs *addrs, struct
 static void slots_of(const struct nat_plan *p, const struct nat_entry *e, __u8 family, __u16 *first,
 		     __u16 *n)
 {
-	bool six = family == 6;
-	__u64 addr[2], last[2];
+	__u64 addr[2];
 
-	*n = 1;
-	if (e->info.families & (six ? 2 : 1)) {
-		addr_pack(addr, family, six ? e->info.first6 : e->info.first);
-		addr_pack(last, family, six ? e->info.last6 : e->info.last);
+	*n = masquerade_range(&e->info, family, addr);
+	if (*n) {
 		*first = nat_plan_slot(p, addr, e->uplink_ifindex);
-		*n = addr_distance(addr, last) + 1;
 	} else {
 		*first = nat_plan_own(p, e->uplink_ifindex, family);
+		*n = 1;
 	}
 	if (!*first)
 		*n = 0;
@@ -216,6 +288,8 @@ static void derive_network(struct state *s, const struct nat_plan *p, const stru
 	derive_subnets(n, &e->info);
 	PUT(n->port_min, e->info.port_min ?: NAT_PORT_MIN);
 	PUT(n->port_max, e->info.port_max ?: NAT_PORT_MAX);
+	PUT(n->port_min6, e->info.port_min6 ?: NAT_PORT_MIN);
+	PUT(n->port_max6, e->info.port_max6 ?: NAT_PORT_MAX);
 	put_slots(&n->first4, &n->addrs4, first4, addrs4);
 	put_slots(&n->first6, &n->addrs6, first6, addrs6);
 	PUT(n->uplink_ifindex, e->uplink_ifindex);
@@ -225,10 +299,12 @@ static void derive_network(struct state *s, const struct nat_plan *p, const stru
 	    (nat ? NAT_ROUTES : 0U) | (e->info.filter_independent ? NAT_FILTER_INDEPENDENT : 0U));
 }
 
-int nat_sync(struct state *s)
+/* again: slots (bit N: slot N) whose ports are bound again, even if they have been there. */
+static int sync_slots(struct state *s, __u64 again)
 {
 	struct nat_wants wants = {};
 	struct netaddrs addrs = {};
+	struct nat_rules rules = {};
 	struct nat_plan plan;
 	struct nat_list l;
 	__u64 fresh;
@@ -236,16 +312,23 @@ int nat_sync(struct state *s)
 
 	if (err)
 		return err;
-	err = netaddrs_read(&addrs);
-	err = err ?: gather(&l, &addrs, &wants) ?: nat_plan_make(&wants, s->nat_addrs, &plan);
+	err = netaddrs_read(&addrs) ?: nat_rules_read(s, &rules);
+	err = err ?: gather(&l, &rules, &addrs, &wants) ?: nat_plan_make(&wants, s->nat_addrs, &plan);
 	for (__u32 i = 0; i < l.n && !err; i++)
 		leave_slots(s, &plan, &l.at[i]);
 	err = err ?: nat_plan_apply(s, &plan, &fresh);
 	for (__u32 i = 0; i < l.n && !err; i++)
 		derive_network(s, &plan, &l.at[i]);
+	err = err ?: nat_rules_bind(s, &rules, &l, fresh | again);
+	nat_rules_free(&rules);
 	netaddrs_free(&addrs);
 	nat_list_free(&l);
 	return err;
+}
+
+int nat_sync(struct state *s)
+{
+	return sync_slots(s, 0);
 }
 
 void nat_policy(const struct state *s, __u32 port, const struct port_info *info,
@@ -452,6 +535,53 @@ int nat_set_filtering(struct state *s, __u32 id, bool independent)
 	return nat_apply(s, id, &info);
 }
 
+/* Flows of slots that a network no longer has; all, when its ports are others. */
+static int flush_masquerade(struct state *s, const struct nat_entry *net,
+			    const struct nat_info *info, __u16 first, __u16 n, __u16 new_first,
+			    __u16 new_n)
+{
+	bool ports = net->info.port_min != info->port_min || net->info.port_max != info->port_max ||
+		     net->info.port_min6 != info->port_min6 ||
+		     net->info.port_max6 != info->port_max6;
+	struct flow_filter f = {
+		.rest = FLOW_REST(0, net->id, 0),
+		.rest_mask = FLOW_REST_NETWORK,
+		.nat_mask = 0xffff0000,
+	};
+	int err = 0;
+
+	for (__u32 slot = first; slot < first + n && !err; slot++) {
+		if (!ports && slot >= new_first && slot < new_first + new_n)
+			continue;
+		f.nat = slot << 16;
+		err = flow_forget(s, &f);
+	}
+	return err;
+}
+
+int nat_set_masquerade(struct state *s, const struct nat_entry *net, const struct nat_info *info)
+{
+	struct nat_network old = s->nat_networks[net->id], *now = &s->nat_networks[net->id];
+	char why[512];
+	int err;
+
+	state_begin(s);
+	err = nat_apply(s, net->id, info);
+	if (err) {
+		snprintf(why, sizeof(why), "%s", err_message());
+		nat_apply(s, net->id, &net->info);
+		fail(err, "%s", why);
+	} else {
+		err = flush_masquerade(s, net, info, old.first4, old.addrs4, now->first4,
+				       now->addrs4);
+		err = err
+			      ?: flush_masquerade(s, net, info, old.first6, old.addrs6, now->first6,
+						  now->addrs6);
+	}
+	state_end(s);
+	return err;
+}
+
 static void remove_device(struct state *s, __u32 id)
 {
 	struct nat_info info;
@@ -469,6 +599,9 @@ int nat_forget(struct state *s, __u32 id)
 		return 0;
 	PUT(s->nat_networks[id].flags, 0U);
 	remove_device(s, id);
+	err = nat_rules_forget(s, id);
+	if (err)
+		return err;
 	bpf_map_delete_elem(s->maps[MAP_NAT_INFO], &id);
 	memset(&s->nat_networks[id], 0, sizeof(s->nat_networks[id]));
 	err = nat_sync(s);
@@ -487,7 +620,7 @@ static int repair_network(struct state *s, struct nat_entry *e)
 int nat_repair(struct state *s)
 {
 	struct nat_list l;
-	int err = nat_list(s, &l) ?: nat_sync(s);
+	int err = nat_list(s, &l) ?: sync_slots(s, ~0ULL);
 
 	for (__u32 i = 0; i < l.n && !err; i++) {
 		err = repair_network(s, &l.at[i]);

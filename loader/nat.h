@@ -27,6 +27,16 @@ struct nat_list {
 int nat_list(struct state *s, struct nat_list *out);
 void nat_list_free(struct nat_list *l);
 
+/* By name, of mode nat. Returns 0 or a negative errno with a message. */
+int nat_find(struct state *s, const char *name, struct nat_entry *out);
+
+/* Whether a network's mappings may have an address that was given (packed). */
+bool nat_masquerades(const struct nat_info *info, const __u64 addr[2]);
+/* Refuses an address that is not on a network's uplink. */
+struct netaddrs;
+int nat_check_external(const struct netaddrs *addrs, const struct nat_entry *net,
+		       const __u64 addr[2]);
+
 /* A remembered address with the length of its subnet; all bits as they are. */
 struct prefix nat_prefix(const __u8 addr[16], __u8 family, __u8 len);
 
@@ -43,6 +53,8 @@ int nat_create(struct state *s, __u32 id, const struct network_info *net, struct
 /* Remembers *info, and derives what follows. */
 int nat_apply(struct state *s, __u32 id, const struct nat_info *info);
 int nat_set_filtering(struct state *s, __u32 id, bool independent);
+/* Mappings that a network's new masquerade no longer gives end. */
+int nat_set_masquerade(struct state *s, const struct nat_entry *net, const struct nat_info *info);
 /* Removes all that is derived from a network that goes, whose flows are gone. */
 int nat_forget(struct state *s, __u32 id);
 /* Derives slots, pools and what the data path reads of each network; changes what differs. */

@@ -10,6 +10,8 @@
 #include "map.h"
 #include "nat_pool.h"
 
+#define BIND_TRIES 8
+
 static const struct map_kind pool_kind = {
 	.type = BPF_MAP_TYPE_ARRAY,
 	.name = "nat_pool",
@@ -51,6 +53,100 @@ void nat_pool_close(struct nat_pool *pool)
 {
 	if (pool)
 		munmap(pool, sizeof(*pool));
+}
+
+__u32 nat_pool_used(const struct nat_pool *pool)
+{
+	__u32 n = 0;
+
+	for (size_t i = 0; i < sizeof(pool->used) / sizeof(*pool->used); i++)
+		n += __builtin_popcountll(pool->used[i]);
+	return n;
+}
+
+/* ---- forwards ---- */
+
+/* Ends the flows of ports: as few aligned ranges as they are made of. */
+static int flush_ports(struct state *s, const struct nat_ports *p)
+{
+	__u32 at = p->first, end = p->first + p->n, size;
+	int err = 0;
+
+	for (; at < end && !err; at += size) {
+		size = at ? at & -at : 0x10000;
+		while (size > end - at)
+			size /= 2;
+		err = nat_flush(s, p->slot, p->proto, at, ~(size - 1));
+	}
+	return err;
+}
+
+static __u64 port_bit(__u32 port)
+{
+	return 1ULL << (port % 64);
+}
+
+/* Takes a port, unless a mapping holds it; left: a bit that nobody cleared is no mapping. */
+static bool take_port(struct nat_pool *pool, const struct nat_ports *p, __u32 port, bool left)
+{
+	struct nat_binding *b = &pool->at[port];
+	__u64 was = __atomic_fetch_or(&pool->used[port / 64], port_bit(port), __ATOMIC_SEQ_CST);
+	__u32 refs = __atomic_load_n(&b->refs, __ATOMIC_SEQ_CST);
+
+	if (was & port_bit(port) && !(refs & NAT_FORWARD) && (refs || !left))
+		return false;
+	b->addr[0] = p->inside[0];
+	b->addr[1] = p->inside[1];
+	b->port = p->inside_port + (port - p->first);
+	b->network = p->network;
+	__atomic_fetch_or(&b->refs, NAT_FORWARD, __ATOMIC_SEQ_CST);
+	if (!(was & port_bit(port)))
+		__atomic_fetch_add(&pool->taken, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+int nat_ports_bind(struct state *s, const struct nat_ports *p)
+{
+	__u32 left = p->n;
+	struct nat_pool *pool;
+	int err = nat_pool_open(s, p->slot, p->pool, &pool);
+
+	if (err)
+		return err;
+	if (!pool)
+		return fail(ENOENT, "nat_pool: address %u has none", p->slot);
+	for (int tries = 0; left && !err && tries < BIND_TRIES; tries++) {
+		left = 0;
+		for (__u32 i = 0; i < p->n; i++)
+			left += !take_port(pool, p, p->first + i, tries);
+		if (left)
+			err = flush_ports(s, p);
+	}
+	if (!err && left)
+		err = fail(EBUSY, "port %u: a mapping does not give it up", p->first);
+	nat_pool_close(pool);
+	return err;
+}
+
+int nat_ports_free(struct state *s, const struct nat_ports *p, bool flush)
+{
+	struct nat_pool *pool;
+	__u32 refs, freed = 0;
+	int err = nat_pool_open(s, p->slot, p->pool, &pool);
+
+	if (err || !pool)
+		return err;
+	for (__u32 port = p->first; port < p->first + p->n; port++) {
+		refs = __atomic_fetch_and(&pool->at[port].refs, ~NAT_FORWARD, __ATOMIC_SEQ_CST);
+		freed += !!(refs & NAT_FORWARD);
+		if (refs != NAT_FORWARD)
+			continue; /* it was none's, or its last flow frees it */
+		pool->at[port].network = 0;
+		__atomic_fetch_sub(&pool->taken, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_and(&pool->used[port / 64], ~port_bit(port), __ATOMIC_SEQ_CST);
+	}
+	nat_pool_close(pool);
+	return freed && flush ? flush_ports(s, p) : 0;
 }
 
 int nat_flush(struct state *s, __u32 slot, __u8 proto, __u16 port, __u16 port_mask)

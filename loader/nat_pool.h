@@ -14,6 +14,27 @@ int nat_pool_make(const struct state *s);
 int nat_pool_open(const struct state *s, __u32 slot, enum nat_proto proto, struct nat_pool **out);
 void nat_pool_close(struct nat_pool *pool);
 
+/* Ports of a forward at one external address. */
+struct nat_ports {
+	__u32 slot;
+	enum nat_proto pool;
+	__u8 proto; /* IP protocol */
+	__u16 first;
+	__u32 n;
+	__u64 inside[2]; /* as in struct flow_key */
+	__u16 inside_port;
+	__u16 network;
+};
+/*
+ * Binds them: mappings that have them end. Ports that are bound by a forward already become
+ * this one's.
+ */
+int nat_ports_bind(struct state *s, const struct nat_ports *p);
+/* Takes them away, and ends their flows (flush), unless there are none any more. */
+int nat_ports_free(struct state *s, const struct nat_ports *p, bool flush);
+/* How many ports of a pool are bound. */
+__u32 nat_pool_used(const struct nat_pool *pool);
+
 /* Ends the flows of an external address, of a protocol (0: all) and an aligned range of ports. */
 int nat_flush(struct state *s, __u32 slot, __u8 proto, __u16 port, __u16 port_mask);
 

@@ -107,7 +107,7 @@ struct nat_network {
 	__u32 subnet;	       /* IPv4, host order; 0: none */
 	__u32 mask;
 	__u32 gateway;	/* IPv4 address of the host */
-	__u16 port_min; /* external ports for mappings */
+	__u16 port_min; /* external ports for mappings, IPv4 */
 	__u16 port_max;
 	__u64 subnet6[2]; /* IPv6, as in struct flow_key; 0: none */
 	__u64 mask6[2];
@@ -116,7 +116,9 @@ struct nat_network {
 	__u16 addrs4; /* many; 0: none of this family */
 	__u16 first6;
 	__u16 addrs6;
-	__u8 pad[40];
+	__u16 port_min6; /* as port_min, IPv6 */
+	__u16 port_max6;
+	__u8 pad[36];
 };
 _Static_assert(sizeof(struct nat_network) == 128, "two cache lines");
 
