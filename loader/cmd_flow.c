@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* xdpctl flow: connections. */
 #include <stdio.h>
+#include <string.h>
 #include "cmd.h"
 #include "flow.h"
 #include "flow_row.h"
@@ -74,8 +75,9 @@ static int find_filter(struct state *s, struct filter *f)
 	return f->dev ? port_find(s, f->dev, &f->flows.port, &port) : 0;
 }
 
-/* Reads the words, and opens what they ask for: with names or without (NULL). */
-static int open_view(struct args *a, struct filter *f, struct flow_view *view, struct names *names)
+/* Reads the words, and opens what they ask for; names and slots may be NULL. */
+static int open_view(struct args *a, struct filter *f, struct flow_view *view, struct names *names,
+		     struct nat_addr *slots)
 {
 	struct state *s;
 	int err = read_filter(a, f) ?: state_open(STATE_READ, &s);
@@ -90,6 +92,8 @@ static int open_view(struct args *a, struct filter *f, struct flow_view *view, s
 		if (err && names)
 			names_free(names);
 	}
+	if (!err && slots && state_exists(s))
+		memcpy(slots, s->nat_addrs, NAT_ADDRS * sizeof(*slots));
 	state_unlock(s);
 	return err;
 }
@@ -99,13 +103,15 @@ static int open_view(struct args *a, struct filter *f, struct flow_view *view, s
 struct show {
 	struct flow_view view;
 	struct names names;
+	struct nat_addr slots[NAT_ADDRS];
 };
 
-static void show_one(const struct flow *f, __u32 left, bool opening, void *data)
+static void show_one(const struct flow *f, const struct nat_flow *nat, __u32 left, bool opening,
+		     void *data)
 {
 	struct show *show = data;
 
-	out_row(flow_row(f, show->view.now, left, &show->names));
+	out_row(flow_row(f, nat, show->slots, show->view.now, left, &show->names));
 }
 
 static int flow_show(struct args *a)
@@ -114,15 +120,16 @@ static int flow_show(struct args *a)
 		{"network", "NETWORK"},	    {"dev", "DEV"},
 		{"proto", "PROTO"},	    {"src", "SRC"},
 		{"sport", "SPORT"},	    {"dst", "DST"},
-		{"dport", "DPORT"},	    {"vlan", "VLAN"},
+		{"dport", "DPORT"},	    {"nat_addr", "NAT ADDR"},
+		{"nat_port", "NAT PORT"},   {"vlan", "VLAN"},
 		{"state", "STATE"},	    {"packets", "PACKETS"},
 		{"bytes", "BYTES"},	    {"age", "AGE (s)"},
 		{"expires", "EXPIRES (s)"}, {},
 	};
-	static const int widths[] = {12, 12, 5, 20, 5, 20, 5, 4, 11, 8, 10, 7, 0};
+	static const int widths[] = {12, 12, 5, 20, 5, 20, 5, 15, 8, 4, 11, 8, 10, 7, 0};
 	struct filter filter = {};
 	struct show show = {};
-	int err = open_view(a, &filter, &show.view, &show.names);
+	int err = open_view(a, &filter, &show.view, &show.names, show.slots);
 
 	if (err)
 		return err;
@@ -140,7 +147,8 @@ struct tally {
 	__u64 all, opening;
 };
 
-static void count_one(const struct flow *f, __u32 left, bool opening, void *data)
+static void count_one(const struct flow *f, const struct nat_flow *nat, __u32 left, bool opening,
+		      void *data)
 {
 	struct tally *t = data;
 
@@ -162,7 +170,7 @@ static int flow_count(struct args *a)
 	struct tally t = {};
 	struct flow_view view;
 	struct json_object *o;
-	int err = open_view(a, &filter, &view, NULL);
+	int err = open_view(a, &filter, &view, NULL, NULL);
 
 	if (err)
 		return err;

@@ -5,6 +5,8 @@
 #include "acl.h"
 #include "attach.h"
 #include "cmd.h"
+#include "nat_pool.h"
+#include "nat_rule.h"
 #include "port.h"
 
 static const char *const mode_names[] = {
@@ -47,7 +49,53 @@ static void add_map(struct json_object *array, const char *name, __u64 used, __u
 	json_object_array_add(array, o);
 }
 
-static struct json_object *maps_json(const struct state *s, const struct network_list *nets,
+/* Ports of a protocol at all external addresses: bound ones, those of mappings, all. */
+struct port_count {
+	__u32 used, mapped, all;
+};
+
+static void count_ports(const struct state *s, enum nat_proto proto, struct port_count *n)
+{
+	struct nat_pool *pool;
+
+	for (__u32 slot = 1; slot < NAT_ADDRS; slot++) {
+		if (nat_pool_open(s, slot, proto, &pool) || !pool)
+			continue;
+		nat_pool_count(pool, &n->used, &n->mapped);
+		n->all += NAT_POOL_PORTS;
+		nat_pool_close(pool);
+	}
+}
+
+static void add_nat_maps(struct state *s, struct json_object *array)
+{
+	static const char *const names[NAT_PROTOS] = {
+		[NAT_TCP] = "nat_ports_tcp",
+		[NAT_UDP] = "nat_ports_udp",
+		[NAT_ICMP] = "nat_ports_icmp",
+		[NAT_SCTP] = "nat_ports_sctp",
+	};
+	__u32 addrs = 0, endpoints = 0;
+	struct nat_rules rules;
+
+	for (__u32 slot = 1; slot < NAT_ADDRS; slot++)
+		addrs += s->nat_addrs[slot].ifindex != 0;
+	add_map(array, "nat_addrs", addrs, NAT_ADDRS - 1);
+	if (!nat_rules_read(s, &rules)) {
+		add_map(array, "nat_rules", rules.n, NAT_FORWARDS);
+		nat_rules_free(&rules);
+	}
+	for (int proto = 0; proto < NAT_PROTOS; proto++) {
+		struct port_count n = {};
+
+		count_ports(s, proto, &n);
+		add_map(array, names[proto], n.used, n.all);
+		endpoints += n.mapped;
+	}
+	add_map(array, "nat_endpoints", endpoints, NAT_ENDPOINTS);
+}
+
+static struct json_object *maps_json(struct state *s, const struct network_list *nets,
 				     const struct port_list *ports)
 {
 	struct json_object *array = json_object_new_array();
@@ -71,6 +119,7 @@ static struct json_object *maps_json(const struct state *s, const struct network
 	add_map(array, "acl_rules", acl_rules_used(s), ACL_COUNTER_MAX);
 	add_map(array, "flows", flows > opening ? flows - opening : 0, FLOW_MAX);
 	add_map(array, "flows_opening", opening, FLOW_OPENING_MAX);
+	add_nat_maps(s, array);
 	return array;
 }
 

@@ -10,6 +10,7 @@
 #include <bpf/btf.h>
 #include "err.h"
 #include "flow.h"
+#include "nat_table.h"
 
 #define FLUSH_TRIES 1000 /* at a range of buckets of which some are locked */
 
@@ -132,7 +133,8 @@ int flow_view_open(struct state *s, struct flow_view *out)
 	int err = 0;
 
 	if (state_exists(s))
-		err = map_table(s, &tables[0], &v.flows) ?: map_table(s, &tables[1], &v.opening);
+		err = map_table(s, &tables[0], &v.flows)
+			      ?: map_table(s, &tables[1], &v.opening) ?: nat_tables_map(s, v.nat);
 	if (err) {
 		flow_view_close(&v);
 		return err;
@@ -149,12 +151,13 @@ void flow_view_close(struct flow_view *v)
 		munmap((void *)v->flows, FLOW_BUCKETS * sizeof(*v->flows));
 	if (v->opening)
 		munmap((void *)v->opening, FLOW_OPENING_BUCKETS * sizeof(*v->opening));
+	nat_tables_unmap(v->nat);
 	*v = (struct flow_view){};
 }
 
 /* Copies a flow that is there and not expired; programs may be changing it meanwhile. */
-static bool read_flow(const struct flow_bucket *b, __u32 place, __u32 now, struct flow *f,
-		      __u32 *left)
+static bool read_flow(const struct flow_bucket *b, const struct nat_bucket *n, __u32 place,
+		      __u32 now, struct flow *f, struct nat_flow *nat, __u32 *left)
 {
 	__u16 tag = __atomic_load_n(&b->tag[place], __ATOMIC_ACQUIRE);
 	__u32 expires = __atomic_load_n(&b->expires[place], __ATOMIC_RELAXED);
@@ -162,30 +165,33 @@ static bool read_flow(const struct flow_bucket *b, __u32 place, __u32 now, struc
 	if (!tag || expires <= now)
 		return false;
 	*f = b->flow[place];
+	*nat = n && f->flags & FLOW_NAT ? n->at[place] : (struct nat_flow){};
 	*left = expires - now;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return __atomic_load_n(&b->tag[place], __ATOMIC_RELAXED) == tag;
 }
 
-static void visit_table(const struct flow_bucket *b, __u32 buckets, __u32 now, bool opening,
-			const struct flow_filter *filter, flow_visit visit, void *data)
+static void visit_table(const struct flow_view *v, bool opening, const struct flow_filter *filter,
+			flow_visit visit, void *data)
 {
+	const struct flow_bucket *b = opening ? v->opening : v->flows;
+	const struct nat_bucket *n = v->nat[opening];
+	__u32 buckets = b ? tables[opening].buckets : 0, left;
+	struct nat_flow nat;
 	struct flow f;
-	__u32 left;
 
-	for (; buckets--; b++)
+	for (__u32 at = 0; at < buckets; at++)
 		for (__u32 i = 0; i < FLOW_WAYS; i++)
-			if (read_flow(b, i, now, &f, &left) && flow_fits(&f, filter))
-				visit(&f, left, opening, data);
+			if (read_flow(&b[at], n ? &n[at] : NULL, i, v->now, &f, &nat, &left) &&
+			    flow_fits(&f, filter))
+				visit(&f, nat.addr ? &nat : NULL, left, opening, data);
 }
 
 void flow_foreach(const struct flow_view *v, const struct flow_filter *filter, flow_visit visit,
 		  void *data)
 {
-	if (v->flows)
-		visit_table(v->flows, FLOW_BUCKETS, v->now, false, filter, visit, data);
-	if (v->opening)
-		visit_table(v->opening, FLOW_OPENING_BUCKETS, v->now, true, filter, visit, data);
+	visit_table(v, false, filter, visit, data);
+	visit_table(v, true, filter, visit, data);
 }
 
 /* ---- removing ---- */

@@ -19,13 +19,18 @@ int flow_tables_make(struct state *s);
 struct flow_view {
 	const struct flow_bucket *flows; /* NULL: there is none */
 	const struct flow_bucket *opening;
-	__u32 now; /* s, as struct flow has it */
+	const struct nat_bucket *nat[2]; /* beside each of them; NULL: there is none */
+	__u32 now;			 /* s, as struct flow has it */
 };
 int flow_view_open(struct state *s, struct flow_view *out);
 void flow_view_close(struct flow_view *v);
 
-/* left: seconds until it is gone. opening: it was not answered yet. */
-typedef void (*flow_visit)(const struct flow *f, __u32 left, bool opening, void *data);
+/*
+ * nat: its external endpoint, NULL: it is not translated. left: seconds until it is gone. opening:
+ * it was not answered yet.
+ */
+typedef void (*flow_visit)(const struct flow *f, const struct nat_flow *nat, __u32 left,
+			   bool opening, void *data);
 /* Visits the flows that fit, in no order. */
 void flow_foreach(const struct flow_view *v, const struct flow_filter *filter, flow_visit visit,
 		  void *data);

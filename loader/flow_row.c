@@ -69,7 +69,22 @@ static const char *state_name(const struct flow *f)
 	return f->state < sizeof(names) / sizeof(*names) ? names[f->state] : "new";
 }
 
-struct json_object *flow_row(const struct flow *f, __u32 now, __u32 left, const struct names *names)
+static void add_external(struct json_object *o, const struct flow *f, const struct nat_flow *nat,
+			 const struct nat_addr *slots)
+{
+	bool known = nat && nat->addr < NAT_ADDRS && slots[nat->addr].ifindex;
+	__u8 proto = f->key.rest >> 24;
+	bool port = proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP ||
+		    proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+
+	json_object_object_add(o, "nat_addr", known ? addr_json(slots[nat->addr].addr) : NULL);
+	json_object_object_add(o, "nat_port",
+			       known && port ? json_object_new_int(nat->port) : NULL);
+}
+
+struct json_object *flow_row(const struct flow *f, const struct nat_flow *nat,
+			     const struct nat_addr *slots, __u32 now, __u32 left,
+			     const struct names *names)
 {
 	__u32 network = (f->key.rest >> 12 & 0xfff) + 1, src = f->flags & FLOW_SECOND ? 1 : 0;
 	struct json_object *o = json_object_new_object();
@@ -84,8 +99,7 @@ struct json_object *flow_row(const struct flow *f, __u32 now, __u32 left, const 
 	json_object_object_add(o, "sport", port_json(f, true));
 	json_object_object_add(o, "dst", addr_json(f->key.addr[!src]));
 	json_object_object_add(o, "dport", port_json(f, false));
-	json_object_object_add(o, "nat_addr", NULL);
-	json_object_object_add(o, "nat_port", NULL);
+	add_external(o, f, nat, slots);
 	json_object_object_add(o, "state", json_object_new_string(state_name(f)));
 	json_object_object_add(o, "packets", json_object_new_uint64(f->packets[0] + f->packets[1]));
 	json_object_object_add(o, "bytes", json_object_new_uint64(f->bytes[0] + f->bytes[1]));

@@ -12,8 +12,9 @@
 void flow_filter_src(struct flow_filter *f, const struct prefix *p);
 void flow_filter_dst(struct flow_filter *f, const struct prefix *p);
 
-/* now, left: s. */
-struct json_object *flow_row(const struct flow *f, __u32 now, __u32 left,
+/* now, left: s. nat: its external endpoint, may be NULL; slots: external addresses by slot. */
+struct json_object *flow_row(const struct flow *f, const struct nat_flow *nat,
+			     const struct nat_addr *slots, __u32 now, __u32 left,
 			     const struct names *names);
 
 #endif

@@ -345,50 +345,6 @@ void nat_policy(const struct state *s, __u32 port, const struct port_info *info,
 		policy->offloads = 1;
 }
 
-/* ---- tables beside the flows' ---- */
-
-static const struct nat_table {
-	struct map_kind kind;
-	__u32 buckets;
-} tables[] = {
-	{{BPF_MAP_TYPE_ARRAY, "nat_flow_table", "nat_bucket", sizeof(struct nat_bucket),
-	  BPF_F_MMAPABLE | BPF_F_INNER_MAP},
-	 FLOW_BUCKETS},
-	{{BPF_MAP_TYPE_ARRAY, "nat_opening", "nat_bucket", sizeof(struct nat_bucket),
-	  BPF_F_MMAPABLE | BPF_F_INNER_MAP},
-	 FLOW_OPENING_BUCKETS},
-};
-
-static int make_table(struct state *s, __u32 place)
-{
-	const struct nat_table *t = &tables[place];
-	int fd = map_inner(s->maps[MAP_NAT_FLOWS], place), err;
-
-	if (fd == -ENOENT) {
-		fd = map_make(s, &t->kind, t->buckets);
-		if (fd < 0)
-			return fail(fd, "%s: cannot be made (%u MB of kernel memory): %s",
-				    t->kind.name, t->buckets * t->kind.value_size >> 20,
-				    strerror(-fd));
-		err = bpf_map_update_elem(s->maps[MAP_NAT_FLOWS], &place, &fd, BPF_ANY);
-		if (err) {
-			close(fd);
-			return fail(err, "%s: cannot be put into its place: %s", t->kind.name,
-				    strerror(-err));
-		}
-	}
-	if (fd < 0)
-		return fail(fd, "%s: cannot be opened: %s", t->kind.name, strerror(-fd));
-	err = state_pin_map(s, fd, t->kind.name);
-	close(fd);
-	return err;
-}
-
-int nat_tables_make(struct state *s)
-{
-	return make_table(s, 0) ?: make_table(s, 1);
-}
-
 /* ---- devices ---- */
 
 static struct gateway gateway_of(__u32 id, const char *name, bool nat, const struct nat_info *info)

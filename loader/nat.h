@@ -63,8 +63,6 @@ int nat_sync(struct state *s);
 /* Says in a port's policy whether NAT networks leave by it. */
 void nat_policy(const struct state *s, __u32 port, const struct port_info *info,
 		union port_policy *policy);
-/* Makes the tables beside the flows' (flow_tables_make()), if they are not there. */
-int nat_tables_make(struct state *s);
 /* Whether a device is the other end of a network's device. */
 bool nat_other_end(struct state *s, const char *dev);
 

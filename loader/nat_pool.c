@@ -55,13 +55,16 @@ void nat_pool_close(struct nat_pool *pool)
 		munmap(pool, sizeof(*pool));
 }
 
-__u32 nat_pool_used(const struct nat_pool *pool)
+void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *mapped)
 {
-	__u32 n = 0;
+	__u64 word;
 
-	for (size_t i = 0; i < sizeof(pool->used) / sizeof(*pool->used); i++)
-		n += __builtin_popcountll(pool->used[i]);
-	return n;
+	for (__u32 at = 0; at < NAT_POOL_PORTS; at += 64) {
+		word = __atomic_load_n(&pool->used[at / 64], __ATOMIC_RELAXED);
+		*bound += __builtin_popcountll(word);
+		for (; word; word &= word - 1)
+			*mapped += !(pool->at[at + __builtin_ctzll(word)].refs & NAT_FORWARD);
+	}
 }
 
 /* ---- forwards ---- */

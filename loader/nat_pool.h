@@ -8,6 +8,8 @@
 
 #include "state.h"
 
+#define NAT_POOL_PORTS 65536
+
 /* Makes a pool. Returns its fd, the caller's, or a negative errno with a message. */
 int nat_pool_make(const struct state *s);
 /* Maps a pool; *out is NULL when there is none. */
@@ -32,8 +34,8 @@ struct nat_ports {
 int nat_ports_bind(struct state *s, const struct nat_ports *p);
 /* Takes them away, and ends their flows (flush), unless there are none any more. */
 int nat_ports_free(struct state *s, const struct nat_ports *p, bool flush);
-/* How many ports of a pool are bound. */
-__u32 nat_pool_used(const struct nat_pool *pool);
+/* Adds how many ports of a pool are bound, and how many of them by mappings, not by forwards. */
+void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *mapped);
 
 /* Ends the flows of an external address, of a protocol (0: all) and an aligned range of ports. */
 int nat_flush(struct state *s, __u32 slot, __u8 proto, __u16 port, __u16 port_mask);

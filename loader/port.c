@@ -16,6 +16,7 @@
 #include "fdb.h"
 #include "flow.h"
 #include "nat.h"
+#include "nat_table.h"
 #include "port.h"
 #include "uplink.h"
 

@@ -783,7 +783,7 @@ static void assert_flow(const struct flow *f, const char *wanted)
 	char networks[NETWORK_MAX + 1][NETWORK_NAME_LEN] = {[4096] = "last"};
 	char ports[PORT_MAX + 1][PORT_NAME_LEN] = {[1] = "one", [2] = "two"};
 	struct names names = {networks, ports};
-	struct json_object *o = flow_row(f, 160, 7, &names);
+	struct json_object *o = flow_row(f, NULL, NULL, 160, 7, &names);
 	static const char *const same[] = {"network", "nat_addr", "nat_port", "packets",
 					   "bytes",   "age",	  "expires",  "vlan"};
 
