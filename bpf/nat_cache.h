@@ -23,6 +23,14 @@ struct nat_edit {
 	__u64 src;
 	__u16 port; /* host order */
 	__u16 in;   /* the destination's, not the source's */
+
+	/* from the wire: the external endpoint that it came to, and whose it is */
+	__u32 slot;
+	__u32 network; /* id */
+	__u16 external;
+	__u16 by_map; /* for hook_send() */
+
+	__u32 len; /* octets of the frame */
 };
 
 /* Not on the stack: that is small. */
@@ -167,32 +175,67 @@ static __always_inline bool nat_short_find(struct nat_short *s, const struct pla
 	       flow_is(s->flow, k, s->side, rest);
 }
 
-/* Notes and counts a packet, if TCP lets it pass. */
-static __always_inline bool nat_short_note(const struct nat_short *s, struct plain *k, __u32 len)
+/* Whose a plain packet is, by its external destination: gives it its internal one. */
+static __always_inline bool nat_short_owner(struct plain *k, struct nat_edit *e,
+					    const struct cache_entry *c)
 {
-	return flow_note(s->flow, k, s->side, len);
+	struct nat_addr_key key = {.addr = {k->dst[0], k->dst[1]}};
+	struct nat_binding *b;
+	struct nat_pool *pool;
+	__u32 *found;
+
+	e->slot = c->rest;
+	if (k->dst[0] != c->source6[0] || k->dst[1] != c->source6[1]) {
+		found = bpf_map_lookup_elem(&nat_addr_slots, &key);
+		e->slot = found ? *found : 0;
+	}
+	pool = e->slot ? nat_pool(e->slot, k->proto == IPPROTO_TCP ? NAT_TCP : NAT_UDP) : NULL;
+	if (!pool)
+		return false;
+	b = &pool->at[k->dport];
+	e->external = k->dport;
+	e->network = b->network;
+	e->addr[0] = k->dst[0] = b->addr[0];
+	e->addr[1] = k->dst[1] = b->addr[1];
+	e->port = k->dport = b->port;
+	return READ_ONCE(b->refs);
 }
 
-/* From a VM to the wire. */
-static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c, __u32 len,
-				    __u32 proto, __u32 by_map)
+/*
+ * Reads a packet, and whose it is, into the places for that. Returns whether it may take the short
+ * way.
+ */
+static __noinline int nat_short_read(hook_ctx *ctx, const struct cache_entry *c, __u32 len,
+				     __u32 proto, __u32 by_map)
 {
-	struct plain *k = plain_of(false);
 	struct nat_edit *e = nat_edit_of();
+	struct plain *k = plain_of(false);
+
+	if (!HOOK_ANSWERS && c->flags & CACHE_OUT && !(c->flags & CACHE_XDP))
+		return false;
+	if (!k || !e || !nat_plain(k, ctx, proto, len) || !nat_hops_left(ctx, k))
+		return false;
+	e->len = len;
+	e->by_map = by_map;
+	if (c->flags & CACHE_CHECK && !hook_complete(ctx, proto))
+		return false;
+	if (c->flags & CACHE_IN)
+		return nat_short_owner(k, e, c);
+	return !(c->flags & CACHE_GUARD) || plain_guarded(k, c);
+}
+
+/* From a VM to the wire: what nat_short_read() has read. */
+static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c)
+{
+	struct nat_edit *e = nat_edit_of();
+	struct plain *k = plain_of(false);
 	struct nat_short s;
 	struct nat_addr *a;
 	struct nat_hop *hop;
 	__u32 place;
 
-	if (!HOOK_ANSWERS && !(c->flags & CACHE_XDP))
-		return NAT_SHORT_NO;
-	if (!k || !e || !nat_plain(k, ctx, proto, len) || !nat_hops_left(ctx, k))
-		return NAT_SHORT_NO;
-	if (c->flags & CACHE_GUARD && !plain_guarded(k, c))
-		return NAT_SHORT_NO;
-	if (c->flags & CACHE_CHECK && !hook_complete(ctx, proto))
-		return NAT_SHORT_NO;
-	if (!nat_short_find(&s, k, c->rest, c->generation) || !flow_allowed(s.flow, c, s.side))
+	if (!k || !e || !nat_short_find(&s, k, c->rest, c->generation) ||
+	    !flow_allowed(s.flow, c, s.side))
 		return NAT_SHORT_NO;
 	place = s.nat->hop;
 	hop = bpf_map_lookup_elem(&nat_hops, &place);
@@ -200,7 +243,7 @@ static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c, 
 	if (!place || !hop || !a || hop->ifindex != c->out_ifindex ||
 	    hop->looked != c->generation || c->generation - s.nat->looked > NAT_ROUTE_AGE)
 		return NAT_SHORT_NO;
-	if (!nat_short_note(&s, k, len))
+	if (!flow_note(s.flow, k, s.side, e->len))
 		return NAT_SHORT_NO;
 	e->in = false;
 	e->addr[0] = a->addr[0];
@@ -210,32 +253,9 @@ static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c, 
 	e->src = hop->source_mac;
 	if (hook_edit(ctx, k, e))
 		return NAT_SHORT_NO;
-	stats_rx(c->in_port, len);
-	stats_tx(hop->port, len);
-	return hook_send(ctx, hop->port, hop->ifindex, true, by_map);
-}
-
-/* Whose a plain packet is, by its external destination: gives it its internal one. */
-static __always_inline struct nat_binding *nat_short_owner(struct plain *k,
-							   const struct cache_entry *c, __u32 *slot)
-{
-	struct nat_addr_key key = {.addr = {k->dst[0], k->dst[1]}};
-	struct nat_binding *b;
-	struct nat_pool *pool;
-	__u32 *found;
-
-	*slot = c->rest;
-	if (k->dst[0] != c->source6[0] || k->dst[1] != c->source6[1]) {
-		found = bpf_map_lookup_elem(&nat_addr_slots, &key);
-		*slot = found ? *found : 0;
-	}
-	pool = *slot ? nat_pool(*slot, k->proto == IPPROTO_TCP ? NAT_TCP : NAT_UDP) : NULL;
-	if (!pool)
-		return NULL;
-	b = &pool->at[k->dport];
-	k->dst[0] = b->addr[0];
-	k->dst[1] = b->addr[1];
-	return READ_ONCE(b->refs) ? b : NULL;
+	stats_rx(c->in_port, e->len);
+	stats_tx(hop->port, e->len);
+	return hook_send(ctx, hop->port, hop->ifindex, true, e->by_map);
 }
 
 /* Whether a flow's verdict is that the wire's packets pass to the VM, still. */
@@ -249,63 +269,51 @@ static __always_inline bool nat_short_allowed(const struct flow *f, __u32 side, 
 	       f->generation[!side] == READ_ONCE(vm->judged);
 }
 
-/* From the wire to a VM. */
-static __noinline int nat_short_in(hook_ctx *ctx, const struct cache_entry *c, __u32 len,
-				   __u32 proto, __u32 by_map)
+/* From the wire to a VM: what nat_short_read() has read. */
+static __noinline int nat_short_in(hook_ctx *ctx, const struct cache_entry *c)
 {
-	__u32 slot, network, to, ifindex;
+	struct nat_edit *e = nat_edit_of();
 	struct plain *k = plain_of(false);
 	union port_policy policy;
-	struct nat_edit *e = nat_edit_of();
-	struct nat_binding *b;
+	__u32 network, to;
 	struct network *net;
 	struct nat_short s;
 	struct port *vm;
-	__u16 external;
 
-	if (!k || !e || !nat_plain(k, ctx, proto, len) || !nat_hops_left(ctx, k))
+	if (!k || !e)
 		return NAT_SHORT_NO;
-	if (c->flags & CACHE_CHECK && !hook_complete(ctx, proto))
-		return NAT_SHORT_NO;
-	external = k->dport;
-	b = nat_short_owner(k, c, &slot);
-	if (!b)
-		return NAT_SHORT_NO;
-	network = b->network;
-	e->in = true;
-	e->addr[0] = k->dst[0];
-	e->addr[1] = k->dst[1];
-	e->port = k->dport = b->port;
+	network = e->network;
 	net = bpf_map_lookup_elem(&networks, &network);
 	if (!net || !nat_short_find(&s, k, FLOW_REST(0, network, 0), c->generation) ||
-	    s.nat->addr != slot || s.nat->port != external)
+	    s.nat->addr != e->slot || s.nat->port != e->external)
 		return NAT_SHORT_NO;
 	to = s.flow->port[!s.side];
 	vm = bpf_map_lookup_elem(&ports, &to);
 	if (!vm || !nat_short_allowed(s.flow, s.side, net->uplink, vm))
 		return NAT_SHORT_NO;
 	policy = port_policy(vm);
-	ifindex = READ_ONCE(vm->ifindex);
 	e->dst = 0;
 	__builtin_memcpy(&e->dst, s.nat->mac, 6);
 	if (policy.network != network || policy.vlan_mode != VLAN_TRANSPARENT || !e->dst ||
-	    !ifindex || len > READ_ONCE(vm->frame_max) || !(policy.xdp_tx || HOOK_ANSWERS))
+	    e->len > READ_ONCE(vm->frame_max) || !(policy.xdp_tx || HOOK_ANSWERS))
 		return NAT_SHORT_NO;
-	if (!nat_short_note(&s, k, len))
+	if (!flow_note(s.flow, k, s.side, e->len))
 		return NAT_SHORT_NO;
+	e->in = true;
 	e->src = net->host_mac_raw;
 	if (hook_edit(ctx, k, e))
 		return NAT_SHORT_NO;
-	stats_rx(c->in_port, len);
-	stats_tx(to, len);
-	return hook_send(ctx, to, ifindex, false, by_map);
+	stats_rx(c->in_port, e->len);
+	stats_tx(to, e->len);
+	return hook_send(ctx, to, READ_ONCE(vm->ifindex), false, e->by_map);
 }
 
-/* The short way of a frame that the cache knows, or NAT_SHORT_NO. */
+/* The short way of a frame that the cache knows: the hook's action, or NAT_SHORT_NO. */
 static __always_inline int nat_short(struct pkt *p, const struct cache_entry *c, bool by_map)
 {
-	return c->flags & CACHE_OUT ? nat_short_out(p->ctx, c, p->len, p->proto, by_map)
-				    : nat_short_in(p->ctx, c, p->len, p->proto, by_map);
+	if (!nat_short_read(p->ctx, c, p->len, p->proto, by_map))
+		return NAT_SHORT_NO;
+	return c->flags & CACHE_OUT ? nat_short_out(p->ctx, c) : nat_short_in(p->ctx, c);
 }
 
 #endif
