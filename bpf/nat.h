@@ -322,6 +322,21 @@ __noinline int nat_host_has(struct __sk_buff *skb, __u32 place, __u32 slot, bool
 	return 1;
 }
 
+/* A port that was claimed belongs to an endpoint, and has its first flow. */
+static __always_inline void nat_bound(struct nat_pool *pool, __u32 port,
+				      const struct nat_endpoint *e)
+{
+	struct nat_binding *b = &pool->at[port & 0xffff];
+
+	b->addr[0] = e->addr[0];
+	b->addr[1] = e->addr[1];
+	b->port = e->port;
+	b->network = e->network;
+	barrier();
+	WRITE_ONCE(b->refs, 1);
+	__sync_fetch_and_add(&pool->taken, 1);
+}
+
 /* The range of external ports for an internal one; the last in the upper half. */
 static __always_inline __u32 nat_range(const struct nat_network *n, __u32 proto, __u32 port)
 {
@@ -345,7 +360,6 @@ __noinline int nat_claim_port(__u32 place, const struct nat_endpoint *e, __u32 w
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct nat_network *n = nat_network(e ? e->network : 0);
 	__u32 first, addrs, at, slot, port, range;
-	struct nat_binding *b;
 	struct nat_pool *pool;
 
 	if (!l || !n || !e)
@@ -367,14 +381,7 @@ __noinline int nat_claim_port(__u32 place, const struct nat_endpoint *e, __u32 w
 	pool = nat_pool(slot, e->proto);
 	if (port == NAT_NO_PORT || !pool)
 		return DROP_NAT_EXHAUSTED;
-	b = &pool->at[port & 0xffff];
-	b->addr[0] = e->addr[0];
-	b->addr[1] = e->addr[1];
-	b->port = e->port;
-	b->network = e->network;
-	barrier();
-	WRITE_ONCE(b->refs, 1);
-	__sync_fetch_and_add(&pool->taken, 1);
+	nat_bound(pool, port, e);
 	l->nat_addr = slot;
 	l->nat_port = port;
 	return REASON_NONE;
@@ -457,9 +464,20 @@ __noinline int nat_bind(struct __sk_buff *skb, __u32 place)
 
 /* ---- from the wire ---- */
 
-/* The space of addresses outside, for what is remembered of fragments there. */
-#define NAT_OUTSIDE_NETWORK 1
-#define NAT_OUTSIDE_VID	    0xfff
+/*
+ * Spaces of addresses besides the networks': outside, for what is remembered of fragments there,
+ * and NAT_HOST. They are a VLAN that no network has NAT in.
+ */
+#define NAT_SPACE_NETWORK 1
+#define NAT_OUTSIDE_VID	  0xfff
+#define NAT_HOST_VID	  0xfff
+
+/* The packet's addresses are those of a network (id, or NAT_HOST). */
+static __always_inline void nat_space(struct l3 *l, __u32 network)
+{
+	l->network = network == NAT_HOST ? NAT_SPACE_NETWORK : network;
+	l->vid = network == NAT_HOST ? NAT_HOST_VID : 0;
+}
 
 /* What nat_look() finds. */
 enum nat_found {
@@ -467,6 +485,7 @@ enum nat_found {
 	NAT_KNOWN,    /* of a connection: l3.out_id says to which port it goes */
 	NAT_OPENS,    /* of none, but it may open one */
 	NAT_FILTERED, /* of none, and it may not */
+	NAT_TO_HOST,  /* of a connection of the host, that is translated */
 };
 
 /*
@@ -534,12 +553,10 @@ static __always_inline __u32 nat_owner(struct l3 *l, const struct l3 *q, __u32 i
 /* Gives the packet its internal destination, in l3.key alone; and its connection's key. */
 static __always_inline void nat_key_inside(struct l3 *l, struct l3 *q, __u32 network)
 {
-	l->network = network;
-	l->vid = 0;
+	nat_space(l, network);
 	nat_l3_addr(l->key.dst, l->inside, l->family);
 	if (l->flags & L3_ERROR) {
-		q->network = network;
-		q->vid = 0;
+		nat_space(q, network);
 		nat_quote_inside(l, q);
 		flow_key_make(q);
 		l->flow = q->flow;
@@ -606,7 +623,7 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 		return NAT_NOT_OURS;
 	if (!hairpin && nat_slot(l->key.src, l->family)) /* nobody but us has that address */
 		return NAT_NOT_OURS;
-	l->network = NAT_OUTSIDE_NETWORK;
+	l->network = NAT_SPACE_NETWORK;
 	l->vid = NAT_OUTSIDE_VID;
 	network = nat_owner(l, q, ifindex);
 	if (!network)
@@ -617,7 +634,9 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
 	nat = at.flow ? nat_flow(opening, at.bucket->number, at.way) : NULL;
 	if (!nat || nat->addr != l->nat_addr || nat->port != l->nat_port)
-		return nat_unknown(skb, l, place);
+		return network == NAT_HOST ? NAT_NOT_OURS : nat_unknown(skb, l, place);
+	if (network == NAT_HOST)
+		return NAT_TO_HOST;
 	l->out_id = at.flow->port[!(l->side & 1)];
 	__builtin_memcpy(l->mac, nat->mac, 6);
 	known = l->mac[0] | l->mac[1] | l->mac[2] | l->mac[3] | l->mac[4] | l->mac[5];
@@ -683,6 +702,7 @@ static __always_inline int nat_rewrite_l4(struct __sk_buff *skb, const struct l3
 static __always_inline int nat_rewrite_l3(struct __sk_buff *skb, struct l3 *l,
 					  const struct nat_fields *to, bool in, __s64 *sum)
 {
+	bool hop = l->nat < NAT_HOST_OUT;
 	__u8 *h = l->head;
 	__u32 check;
 
@@ -691,14 +711,14 @@ static __always_inline int nat_rewrite_l3(struct __sk_buff *skb, struct l3 *l,
 
 		*sum = bpf_csum_diff(addr, 4, (__be32 *)to->addr, 4, 0);
 		*addr = to->addr[0];
-		h[8]--;
+		h[8] -= hop;
 		check = csum_fold32((__u64)(__u16) ~*(__u16 *)(h + 10) + csum_fold32(*sum) +
 				    (__u16) ~(before & 0xffff) + *(__u16 *)(h + 8));
 		*(__u16 *)(h + 10) = ~check;
 		return bpf_skb_store_bytes(skb, l->offset + 8, h + 8, 12, 0);
 	}
 	*sum = bpf_csum_diff((__be32 *)(h + (in ? 24 : 8)), 16, (__be32 *)to->addr, 16, 0);
-	h[7]--;
+	h[7] -= hop;
 	return bpf_skb_store_bytes(skb, l->offset + 7, h + 7, 1, 0)
 		       ?: bpf_skb_store_bytes(skb, l->offset + (in ? 24 : 8), to->addr, 16, 0);
 }
@@ -774,7 +794,7 @@ __noinline int nat_rewrite_quoted(struct __sk_buff *skb, __u32 place, __u32 in)
 __noinline int nat_rewrite(struct __sk_buff *skb, __u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
-	bool in = l && l->nat == NAT_IN;
+	bool in = l && (l->nat == NAT_IN || l->nat == NAT_HOST_IN);
 	struct nat_fields to = {};
 	struct nat_addr *a;
 	__u32 port_at;
@@ -830,7 +850,7 @@ __noinline int nat_translate(struct __sk_buff *skb, __u32 place)
 	if (!l->nat_addr)
 		return DROP_NAT_PROTOCOL;
 	hops = l->family == 4 ? l->head[8] : l->head[7];
-	if (hops <= 1) {
+	if (hops <= 1 && l->nat < NAT_HOST_OUT) {
 		l->answer = l->family == 4 ? 11 << 8 : 3 << 8;
 		return DROP_TTL;
 	}

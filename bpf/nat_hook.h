@@ -8,6 +8,7 @@
 
 #include "flood.h"
 #include "nat.h"
+#include "nat_host.h"
 
 /*
  * On frames that go from one external endpoint to another, into the uplink; and, with the endpoint
@@ -79,18 +80,27 @@ static __always_inline void nat_remember(struct pkt *p)
 	__u32 uplink = n ? n->uplink : 0;
 	struct port *out = bpf_map_lookup_elem(&ports, &uplink);
 
-	if (out && uplink && p->l3 && p->l3->nat == NAT_OUT && !p->tag)
+	if (out && uplink && !port_policy(out).network && p->l3 && p->l3->nat == NAT_OUT && !p->tag)
 		cache_store_out(p, out);
 }
 
 /* A packet that was judged leaves its network, or enters it. Returns what becomes of it. */
 static __always_inline enum verdict nat_send(struct pkt *p)
 {
-	int why = nat_translate(p->ctx, p->from_host);
 	struct l3 *l = p->l3;
+	int why;
 
-	if (why || !l)
+	if (!l)
+		return drop(p, DROP_NO_MEMORY);
+	if (!p->nat) /* the host itself has opened it, by an external endpoint */
+		l->nat = NAT_HOST_OUT;
+	why = nat_translate(p->ctx, p->from_host);
+	if (why)
 		return nat_refuse(p, why);
+	if (l->nat == NAT_HOST_OUT) {
+		p->ctx->mark = MARK_SWITCHED;
+		return TO_HOST;
+	}
 	if (l->nat != NAT_IN) {
 		nat_note(p->from_host, p->src);
 		nat_remember(p);
@@ -140,9 +150,21 @@ static __always_inline enum verdict nat_known(struct pkt *p)
 	return TO_PORT;
 }
 
-/*
- * A frame that the wire sent to the host. Returns CONTINUE: it is the host's; else what becomes
- * of it.
+/* A packet of a connection of the host, that is translated. */
+static __always_inline enum verdict nat_to_socket(struct pkt *p)
+{
+	struct l3 *l = p->l3;
+
+	if (!l)
+		return UPPER;
+	l->nat = NAT_HOST_IN;
+	l->in_id = l->out_id = p->in_id;
+	if (!judge_look(p->ctx, true) && l->answers)
+		judge_promote(true);
+	return nat_rewrite(p->ctx, true) ? drop(p, DROP_NO_MEMORY) : UPPER;
+}
+
+/* A frame that the wire sent to the host. Returns UPPER: it is the host's; else what becomes of it.
  */
 static __always_inline enum verdict nat_enter(struct pkt *p)
 {
@@ -150,16 +172,18 @@ static __always_inline enum verdict nat_enter(struct pkt *p)
 	int found, why;
 
 	p->from_host = true;
+	stats_rx(p->in_id, p->len);
 	if (l3_parse(p) || !p->l3)
-		return CONTINUE;
+		return UPPER;
 	found = nat_look(p->ctx, true, hook_ifindex(p->ctx), p->hairpin);
 	if (found == NAT_NOT_OURS)
-		return CONTINUE;
-	stats_rx(p->in_id, p->len);
+		return UPPER;
 	p->nat = true;
 	p->l3->nat = NAT_IN;
 	if (found == NAT_FILTERED)
 		return drop(p, DROP_NAT_UNSOLICITED);
+	if (found == NAT_TO_HOST)
+		return nat_to_socket(p);
 	if (found == NAT_KNOWN) {
 		a = nat_addr(p->l3->nat_addr);
 		if (a && !p->hairpin)
@@ -170,20 +194,21 @@ static __always_inline enum verdict nat_enter(struct pkt *p)
 	return why ? nat_refuse(p, why) : TO_NEIGH;
 }
 
-/* The frame is the host's own, and goes on to it. */
-static __always_inline int nat_to_host(struct pkt *p)
-{
-	stats_rx(p->in_id, p->len);
-	return TC_ACT_UNSPEC;
-}
-
 /* ---- away ---- */
 
-/* Sends a translated packet on, to a next hop. Returns what becomes of the frame. */
-static __always_inline int nat_redirect(struct pkt *p, enum verdict v)
+/* Whether VMs may be behind an uplink's inner side: it has a bridge network. */
+static __always_inline bool nat_uplink_switches(__u32 id)
 {
+	struct port *uplink = bpf_map_lookup_elem(&ports, &id);
+
+	return uplink && port_policy(uplink).network;
+}
+
+/* Sends the packet in l3_scratch[place], that is translated, on. Returns what becomes of it. */
+__noinline int nat_redirect(struct __sk_buff *skb, __u32 place, __u32 neigh, __u32 len)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct bpf_redir_neigh hop = {};
-	struct l3 *l = p->l3;
 	struct nat_network *n;
 
 	if (!l)
@@ -191,24 +216,23 @@ static __always_inline int nat_redirect(struct pkt *p, enum verdict v)
 	n = nat_network(l->network);
 	if (!n)
 		return TC_ACT_SHOT;
-	if (v == TO_NEIGH) {
+	if (neigh) {
 		hop.nh_family = l->family == 4 ? AF_INET : AF_INET6;
-		if (l->family == 4)
-			hop.ipv4_nh = bpf_htonl(l->inside[1] >> 32);
-		else
-			for (int i = 0; i < 4; i++)
-				hop.ipv6_nh[i] = bpf_htonl(l->inside[i / 2] >> (i & 1 ? 0 : 32));
-		p->ctx->mark = MARK_EXTERNAL | (__u32)l->nat_addr << 16 | l->nat_port;
+		nat_wire_addr(hop.ipv6_nh, l->inside, l->family);
+		skb->mark = MARK_EXTERNAL | (__u32)l->nat_addr << 16 | l->nat_port;
 		return bpf_redirect_neigh(n->gateway_ifindex, &hop, sizeof(hop), 0);
 	}
 	if (l->nat == NAT_HAIRPIN) {
-		p->ctx->mark = MARK_HAIRPIN;
+		skb->mark = MARK_HAIRPIN;
 		return bpf_redirect(n->uplink_ifindex, BPF_F_INGRESS);
 	}
-	p->ctx->mark = MARK_SWITCHED;
+	skb->mark = MARK_SWITCHED;
 	if (l->mtu) /* the kernel makes fragments of it */
 		return bpf_redirect(n->gateway_ifindex, BPF_F_INGRESS);
-	stats_tx(n->uplink, p->len);
+	if (nat_uplink_switches(n->uplink))
+		skb->mark = 0;
+	else
+		stats_tx(n->uplink, len);
 	hop.nh_family = l->hop_family;
 	__builtin_memcpy(&hop.ipv6_nh, l->hop, sizeof(hop.ipv6_nh));
 	return bpf_redirect_neigh(n->uplink_ifindex, &hop, sizeof(hop), 0);

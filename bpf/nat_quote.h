@@ -7,10 +7,12 @@
 
 /* Where a packet goes (l3.nat). */
 enum nat_way {
-	NAT_NONE,    /* it is not translated */
-	NAT_OUT,     /* out of the uplink, from an external endpoint */
-	NAT_HAIRPIN, /* likewise, but to an external endpoint of our own */
-	NAT_IN,	     /* from the wire, to an internal endpoint */
+	NAT_NONE,     /* it is not translated */
+	NAT_OUT,      /* out of the uplink, from an external endpoint */
+	NAT_HAIRPIN,  /* likewise, but to an external endpoint of our own */
+	NAT_IN,	      /* from the wire, to an internal endpoint */
+	NAT_HOST_OUT, /* out of the uplink, from the host (bpf/nat_host.h) */
+	NAT_HOST_IN,  /* from the wire, to the host */
 };
 
 /* An address of l3.key as struct flow_key has it. */

@@ -54,6 +54,8 @@ static __always_inline enum verdict pipeline(struct pkt *p, enum verdict parsed)
 	enum verdict v;
 
 	pkt_forget(p);
+	if (p->hairpin)
+		return port_lookup(p) ?: TO_HOST;
 	v = port_lookup(p) ?: parsed ?: vlan_ingress(p) ?: guard(p) ?: forward(p);
 
 	if (!hook_takes(p, v))

@@ -19,10 +19,12 @@ static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 	}
 	if (from_host) {
 		p.routed = skb->ingress_ifindex;
-		p.external = p.routed ? nat_marked(skb->mark) : 0;
+		p.external = nat_marked(skb->mark);
 		if (p.external) {
 			skb->mark = 0;
 			p.routed = false;
+		} else if (!p.routed && nat_host(skb)) {
+			return TC_ACT_SHOT;
 		}
 	} else if (skb->mark == MARK_HAIRPIN) {
 		skb->mark = 0;

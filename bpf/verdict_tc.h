@@ -47,14 +47,14 @@ static __always_inline enum verdict to_one(struct pkt *p, enum verdict v)
 		return drop(p, DROP_NO_MEMORY);
 	if (judged)
 		return judged;
-	if (p->nat)
+	if (p->nat || (host && p->l3 && p->l3->nat_addr))
 		return nat_send(p);
 	if (!host && tag == p->tag)
 		cache_store(p);
 	if (tc_retag(p->ctx, &has, tag))
 		return drop(p, DROP_NO_MEMORY);
-	if (p->out_policy.uplink)
-		p->ctx->mark = MARK_SWITCHED;
+	if (p->out_policy.uplink) /* to a host that VMs share an address with: as from the wire */
+		p->ctx->mark = host && p->out_policy.nat ? MARK_HAIRPIN : MARK_SWITCHED;
 	if (!host)
 		stats_tx(p->out_id, p->len + (tag ? VLAN_HLEN : 0) - (p->tag ? VLAN_HLEN : 0));
 	return v;
@@ -141,13 +141,12 @@ static __always_inline int verdict_tc_cached(struct pkt *p, const struct cache_e
 
 static __always_inline int verdict_tc(struct pkt *p, enum verdict v)
 {
-	bool uplink = p->in_policy.uplink && !p->in_policy.gateway, nat = nat_arrives(p, v);
+	bool onward = p->in_policy.uplink && !p->in_policy.gateway, arrived;
 
-	if (nat) {
+	arrived = nat_arrives(p, v);
+	if (arrived) {
 		v = nat_enter(p);
-		if (v == CONTINUE) /* the host's own */
-			return nat_to_host(p);
-		uplink = false;
+		onward = v == UPPER;
 	}
 	if (!p->in || !p->net)
 		return TC_ACT_UNSPEC;
@@ -158,25 +157,25 @@ static __always_inline int verdict_tc(struct pkt *p, enum verdict v)
 	else if (v == TO_ALL)
 		v = to_all(p);
 
-	if (!p->from_host || (p->in_policy.gateway && !nat))
+	if (!arrived && (!p->from_host || p->in_policy.gateway))
 		stats_rx(p->in_id, p->len);
-	else if (uplink && (v == UPPER || v == TO_ALL || (v == DROP && !p->out)))
+	else if (onward && !arrived && (v == UPPER || v == TO_ALL || (v == DROP && !p->out)))
 		stats_tx(p->in_id, p->len);
 	if (v == TO_WIRE || v == TO_NEIGH)
-		return nat_redirect(p, v);
+		return nat_redirect(p->ctx, p->from_host, v == TO_NEIGH, p->len);
 	if (v == TO_PORT)
 		return bpf_redirect(READ_ONCE(p->out->ifindex), 0);
 	if (v == TO_HOST)
 		return bpf_redirect(READ_ONCE(p->out->ifindex), BPF_F_INGRESS);
 	if (v == DROP) {
-		if (!uplink || !p->from_host || p->out)
+		if (!onward || !p->from_host || p->out)
 			stats_reason(p->in_id, p->reason);
-		if (reject_due(p) && (p->out || !uplink))
+		if (reject_due(p) && (p->out || !onward))
 			return reject(p);
-		return uplink && !(p->from_host && p->out) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+		return onward && !(p->from_host && p->out) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 	}
 	/* TCX has no TC_ACT_STOLEN: the frame, sent as copies, ends here. */
-	return uplink ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	return onward ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 #endif

@@ -51,7 +51,7 @@ struct l3 {
 	__u8 nat;	   /* enum nat_way */
 	__u8 nat_addr;	   /* slot of the external address, 0: not known yet */
 	__u8 nat_holds;	   /* as in struct nat_flow, for the flow that is opened */
-	__u8 nat_new;	   /* from the wire: opens a flow */
+	__u8 nat_new;	   /* the host's: it meets a VM's connection */
 	__u16 nat_port;	   /* external port, host order */
 	__u16 inside_port; /* from the wire: the VM's port, host order */
 	__u64 inside[2];   /* and its address, as in struct flow_key */

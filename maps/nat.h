@@ -46,6 +46,7 @@ struct nat_addr {
 };
 _Static_assert(sizeof(struct nat_addr) == 64, "one cache line");
 
+#define NAT_HOST 0xffff /* as a network: connections of the host that are translated */
 #define NAT_FORWARD \
 	0x80000000 /* in refs: bound by the command line, whether there are flows or not */
 
