@@ -220,11 +220,13 @@ static __always_inline __u64 acl_match_index(void *lines, const struct acl_heade
 		.key = key,
 		.header = header,
 		.tuples = acl_tuples(lines, header, key),
+		.next = header->late,
+		.left = ACL_LATE_MAX,
 		.prio = ACL_PRIO_MAX + 1U,
 	};
 
-	if (!acl_compare(&s)) /* most packets are done */
-		bpf_loop(ACL_WORK_MAX, acl_step, &s, 0);
+	if (s.next || !acl_compare(&s)) /* most packets are done */
+		bpf_loop(ACL_STEP_MAX, acl_step, &s, 0);
 	return s.result;
 }
 

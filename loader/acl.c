@@ -3,7 +3,9 @@
  * Access control lists in the kernel. A change goes: counters for rules that have none, the new
  * list made and filled, one update of acl_lists, then what follows from it. Killed before the
  * update, the old list is in force and acl_repair() takes back the counters; killed after
- * it, the repair derives the rest anew.
+ * it, the repair derives the rest anew. A single rule of a long list is added or deleted in the
+ * list's place while there is room for that (acl_late.h); a deleted one keeps its counter's number
+ * until the list is made anew, as packets may have met it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "acl.h"
+#include "acl_late.h"
 #include "err.h"
 #include "flow.h"
 #include "map.h"
@@ -22,6 +25,7 @@
 
 #define NO_COUNTER   ACL_COUNTER_MAX /* a rule's that has none yet */
 #define NUMBER_WORDS (ACL_COUNTER_MAX / 64)
+#define LONG_LIST    512 /* rules from which on a list is changed in its place */
 
 static const struct map_kind list_kind = {
 	.type = BPF_MAP_TYPE_ARRAY,
@@ -105,7 +109,7 @@ static int unreadable(int err)
 /* Opens the list behind an fd, which it closes. */
 static int open_fd(int fd, struct acl_list *out)
 {
-	const struct acl_header *h = MAP_FAILED;
+	struct acl_header *h = MAP_FAILED;
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info);
 	size_t size;
@@ -114,15 +118,13 @@ static int open_fd(int fd, struct acl_list *out)
 	err = bpf_obj_get_info_by_fd(fd, &info, &len);
 	size = (size_t)info.max_entries * ACL_LINE;
 	if (!err && info.value_size == ACL_LINE)
-		h = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+		h = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	err = h == MAP_FAILED ? unreadable(errno) : 0;
 	close(fd);
 	if (!err)
 		*out = (struct acl_list){
-			.n = h->rules < info.max_entries ? h->rules : info.max_entries - 1,
-			.at = (const struct acl_rule *)h + 1,
 			.cert = {.tuples = h->tuples, .probes = h->probes, .steps = h->steps},
-			.lines = h,
+			.lines = (struct acl_rule *)h,
 			.size = size,
 		};
 	return err;
@@ -130,18 +132,51 @@ static int open_fd(int fd, struct acl_list *out)
 
 int acl_open(const struct state *s, __u32 list, struct acl_list *out)
 {
-	int fd = map_inner(s->maps[MAP_ACL_LISTS], list);
+	int fd = map_inner(s->maps[MAP_ACL_LISTS], list), err;
 
 	*out = (struct acl_list){};
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : unreadable(fd);
-	return open_fd(fd, out);
+	err = open_fd(fd, out);
+	if (!err)
+		out->cert.steps += acl_late_steps(out->lines);
+	return err;
+}
+
+int acl_read(struct acl_list *l)
+{
+	const struct acl_header *h = (const struct acl_header *)l->lines;
+
+	if (!h || l->at)
+		return 0;
+	if (!acl_late_any(l->lines)) {
+		l->at = l->lines + 1;
+		l->n = h->rules;
+		return 0;
+	}
+	l->own = malloc((h->rules + ACL_LATE_MAX) * sizeof(*l->own));
+	if (!l->own)
+		return fail(ENOMEM, "acl: out of memory");
+	l->at = l->own;
+	l->n = acl_late_rules(l->lines, l->own);
+	return 0;
+}
+
+const struct acl_rule *acl_find(const struct acl_list *l, __u32 prio)
+{
+	return l->lines ? acl_late_find(l->lines, prio) : NULL;
+}
+
+__u32 acl_last(const struct acl_list *l)
+{
+	return l->lines ? acl_late_last(l->lines) : 0;
 }
 
 void acl_close(struct acl_list *l)
 {
 	if (l->lines)
-		munmap((void *)l->lines, l->size);
+		munmap(l->lines, l->size);
+	free(l->own);
 	*l = (struct acl_list){};
 }
 
@@ -153,6 +188,27 @@ struct taken {
 	__u32 hint;
 };
 
+static void set_bit(__u64 *bits, __u32 number)
+{
+	bits[number / 64 % NUMBER_WORDS] |= 1ULL << number % 64;
+}
+
+/* Sets the bits of all numbers of a list, those of deleted rules too. Returns how many it has. */
+static __u32 set_numbers(__u64 *bits, const struct acl_list *l)
+{
+	const struct acl_rule *r;
+	__u32 n = 0;
+
+	for (__u32 line = 1; line <= acl_late_end(l->lines); line++) {
+		r = acl_late_line(l->lines, line);
+		if (!r)
+			continue;
+		set_bit(bits, r->counter);
+		n++;
+	}
+	return n;
+}
+
 /* The rules of a replaced list whose update the kernel has not ended yet (see put_list()). */
 static void take_old(const struct state *s, __u32 id, struct taken *taken)
 {
@@ -161,8 +217,7 @@ static void take_old(const struct state *s, __u32 id, struct taken *taken)
 
 	if (fd < 0 || open_fd(fd, &l))
 		return;
-	for (__u32 i = 0; i < l.n; i++)
-		taken->bits[l.at[i].counter / 64 % NUMBER_WORDS] |= 1ULL << l.at[i].counter % 64;
+	set_numbers(taken->bits, &l);
 	acl_close(&l);
 }
 
@@ -188,8 +243,8 @@ static bool take_number(struct state *s, struct taken *taken, __u32 *number)
 		if (!~*bits)
 			continue;
 		*number = taken->hint * 64 + __builtin_ctzll(~*bits);
-		*bits |= 1ULL << *number % 64;
-		s->acl_numbers->used[taken->hint] |= 1ULL << *number % 64;
+		set_bit(taken->bits, *number);
+		set_bit(s->acl_numbers->used, *number);
 		return true;
 	}
 	return false;
@@ -199,6 +254,22 @@ static void release_number(struct state *s, __u32 number)
 {
 	if (number < ACL_COUNTER_MAX)
 		s->acl_numbers->used[number / 64] &= ~(1ULL << number % 64);
+}
+
+/* The numbers of a list that is no more. */
+static void release_numbers(struct state *s, const struct acl_list *l)
+{
+	const struct acl_rule *r;
+	__u32 n = 0;
+
+	for (__u32 line = 1; l->lines && line <= acl_late_end(l->lines); line++) {
+		r = acl_late_line(l->lines, line);
+		if (!r)
+			continue;
+		release_number(s, r->counter);
+		n++;
+	}
+	s->acl_numbers->dead -= n - l->n;
 }
 
 /* Makes the chunks of counters that are missing, all by one wait for the kernel. */
@@ -311,7 +382,7 @@ __u32 acl_rules_used(const struct state *s)
 
 	for (__u32 i = 0; i < NUMBER_WORDS; i++)
 		n += __builtin_popcountll(s->acl_numbers->used[i]);
-	return n;
+	return n - s->acl_numbers->dead;
 }
 
 /* ---- which rules stay the same ---- */
@@ -560,12 +631,14 @@ static int swap_list(struct state *s, __u32 list, const struct acl_rules *new)
 	return err ? fail(err, "acl: a list cannot be put into its place: %s", strerror(-err)) : 0;
 }
 
-int acl_replace(struct state *s, __u32 list, const struct acl_list *old, struct acl_rules *new)
+int acl_replace(struct state *s, __u32 list, struct acl_list *old, struct acl_rules *new)
 {
+	int err = acl_read(old);
 	bool *left = calloc(old->n + 1, sizeof(*left));
 	__u32 *fresh = NULL, n = 0;
-	int err = left ? 0 : fail(ENOMEM, "acl: out of memory");
 
+	if (!err && !left)
+		err = fail(ENOMEM, "acl: out of memory");
 	if (!err && new->n > ACL_RULE_MAX)
 		err = fail(E2BIG, "acl: %u rules: a list holds %u", new->n, ACL_RULE_MAX);
 	state_begin(s);
@@ -578,9 +651,9 @@ int acl_replace(struct state *s, __u32 list, const struct acl_list *old, struct 
 		for (__u32 i = 0; i < n; i++)
 			release_number(s, fresh[i]);
 	} else {
-		for (__u32 i = 0; i < old->n; i++)
-			if (left[i])
-				release_number(s, old->at[i].counter);
+		release_numbers(s, old);
+		for (__u32 i = 0; i < new->n; i++)
+			set_bit(s->acl_numbers->used, new->at[i].counter);
 		judge_owner(s, list);
 	}
 	state_end(s);
@@ -589,18 +662,102 @@ int acl_replace(struct state *s, __u32 list, const struct acl_list *old, struct 
 	return err;
 }
 
+/* ---- one rule ---- */
+
+/* Whether the list is so long that to compile it anew takes longer than to change it. */
+static bool is_long(const struct acl_list *l)
+{
+	return l->lines && ((const struct acl_header *)l->lines)->rules >= LONG_LIST;
+}
+
+/* A copy of a list's rules, with one more, or without one of them. */
+static int copy_rules(struct acl_list *from, const struct acl_rule *rule, bool add,
+		      struct acl_rules *to)
+{
+	int err = acl_read(from);
+	__u32 at = 0, rest;
+
+	if (err)
+		return err;
+	to->at = malloc((from->n + 1) * sizeof(*to->at));
+	if (!to->at)
+		return fail(ENOMEM, "acl: out of memory");
+	while (at < from->n && from->at[at].prio < rule->prio)
+		at++;
+	rest = from->n - at - !add;
+	to->n = at + add + rest;
+	if (at)
+		memcpy(to->at, from->at, at * sizeof(*to->at));
+	if (add)
+		to->at[at] = *rule;
+	if (rest)
+		memcpy(to->at + at + add, from->at + at + !add, rest * sizeof(*to->at));
+	return 0;
+}
+
+static int replace_one(struct state *s, __u32 list, struct acl_list *old,
+		       const struct acl_rule *rule, bool add)
+{
+	struct acl_rules new = {};
+	int err = copy_rules(old, rule, add, &new) ?: acl_replace(s, list, old, &new);
+
+	free(new.at);
+	return err;
+}
+
+int acl_add(struct state *s, __u32 list, struct acl_list *old, const struct acl_rule *rule)
+{
+	struct acl_rule numbered = *rule;
+	struct acl_rules one = {.at = &numbered, .n = 1};
+	__u32 *fresh = NULL, n = 0;
+	int err;
+
+	if (!is_long(old) || acl_late_end(old->lines) > ACL_RULE_MAX || !acl_late_room(old->lines))
+		return replace_one(s, list, old, rule, true);
+	numbered.counter = NO_COUNTER;
+	state_begin(s);
+	err = number_rules(s, &one, &fresh, &n);
+	if (!err) {
+		acl_late_add(old->lines, &numbered);
+		judge_owner(s, list);
+	} else if (n) {
+		release_number(s, *fresh);
+	}
+	state_end(s);
+	free(fresh);
+	return err;
+}
+
+int acl_del(struct state *s, __u32 list, struct acl_list *old, const struct acl_rule *rule)
+{
+	int err;
+
+	if (!is_long(old))
+		return replace_one(s, list, old, rule, false);
+	state_begin(s);
+	err = acl_late_del(old->lines, rule);
+	if (!err) {
+		s->acl_numbers->dead++;
+		judge_owner(s, list);
+	}
+	state_end(s);
+	return err ? replace_one(s, list, old, rule, false) : 0;
+}
+
 void acl_forget(struct state *s, __u32 list)
 {
 	struct acl_list old;
+	int err;
 
 	/* A data plane that ends takes all lists along. */
 	if (!s->meta->ready || !acl_exists(s, list))
 		return;
-	if (acl_open(s, list, &old))
-		err_clear();
+	err = acl_open(s, list, &old) ?: acl_read(&old);
 	bpf_map_delete_elem(s->maps[MAP_ACL_LISTS], &list);
-	for (__u32 i = 0; i < old.n; i++)
-		release_number(s, old.at[i].counter);
+	if (err)
+		err_clear();
+	else
+		release_numbers(s, &old);
 	acl_close(&old);
 }
 
@@ -617,26 +774,39 @@ static bool has_owner(const struct state *s, __u32 list)
 		       : !bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &owner, &port);
 }
 
+/* A list that is there, and its numbers. */
+static int repair_list(struct state *s, __u32 list, __u64 *used, __u64 *dead)
+{
+	struct acl_list l;
+	int err = acl_open(s, list, &l);
+
+	if (!err) {
+		acl_late_repair(l.lines);
+		err = acl_read(&l);
+	}
+	if (!err)
+		*dead += set_numbers(used, &l) - l.n;
+	acl_close(&l);
+	return err;
+}
+
 int acl_repair(struct state *s)
 {
-	__u64 *used = calloc(NUMBER_WORDS, sizeof(*used));
-	struct acl_list l;
+	__u64 *used = calloc(NUMBER_WORDS, sizeof(*used)), dead = 0;
 	int err = used ? 0 : fail(ENOMEM, "acl: out of memory");
 
 	for (__u32 list = 0; list < ACL_LISTS && !err; list++) {
 		if (!acl_exists(s, list))
 			continue;
-		if (!has_owner(s, list)) {
+		if (has_owner(s, list))
+			err = repair_list(s, list, used, &dead);
+		else
 			bpf_map_delete_elem(s->maps[MAP_ACL_LISTS], &list);
-			continue;
-		}
-		err = acl_open(s, list, &l);
-		for (__u32 i = 0; i < l.n && !err; i++)
-			used[l.at[i].counter / 64 % NUMBER_WORDS] |= 1ULL << l.at[i].counter % 64;
-		acl_close(&l);
 	}
-	if (!err)
+	if (!err) {
 		memcpy(s->acl_numbers->used, used, sizeof(s->acl_numbers->used));
+		s->acl_numbers->dead = dead;
+	}
 	free(used);
 	return err;
 }

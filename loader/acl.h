@@ -14,21 +14,31 @@
 bool acl_exists(const struct state *s, __u32 list);
 /* A list as it is in the kernel. */
 struct acl_list {
-	__u32 n;
-	const struct acl_rule *at; /* sorted by prio */
+	__u32 n;		   /* rules */
+	const struct acl_rule *at; /* sorted by prio, after acl_read() */
 	struct acl_certificate cert;
-	const void *lines; /* mapped, NULL: there is no list */
+	struct acl_rule *lines; /* mapped, NULL: there is no list */
 	size_t size;
+	struct acl_rule *own; /* memory of `at`, NULL: it is in `lines` */
 };
 /* Opens a list; without one it is empty. */
 int acl_open(const struct state *s, __u32 list, struct acl_list *out);
+int acl_read(struct acl_list *l);
+/* The rule with a prio; NULL: none. */
+const struct acl_rule *acl_find(const struct acl_list *l, __u32 prio);
+/* The last rule's prio, 0: there is no rule. */
+__u32 acl_last(const struct acl_list *l);
 void acl_close(struct acl_list *l);
 /*
  * Puts `new` (sorted by prio, each once) into the place of `old`, what acl_open() gave: all or
  * nothing. Rules that stay the same keep their counters, whatever their prio. Packets meet the
  * old list or the new one.
  */
-int acl_replace(struct state *s, __u32 list, const struct acl_list *old, struct acl_rules *new);
+int acl_replace(struct state *s, __u32 list, struct acl_list *old, struct acl_rules *new);
+/* Likewise, with one rule more, of a prio that no other has. */
+int acl_add(struct state *s, __u32 list, struct acl_list *old, const struct acl_rule *rule);
+/* Likewise, without a rule that acl_find() found. */
+int acl_del(struct state *s, __u32 list, struct acl_list *old, const struct acl_rule *rule);
 /* Removes the list of a port or network that takes no more frames. */
 void acl_forget(struct state *s, __u32 list);
 

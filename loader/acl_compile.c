@@ -4,7 +4,9 @@
  *
  *	0		header: where all is, and the most work for a packet
  *	1 … rules	the rules, as given: for `acl show`, and to compare what a brief lacks
- *	brief …		what is compared of rules first, two in a line, one in each slot
+ *	…		with an index: ACL_LATE_MAX lines for rules that come later (acl_late.c)
+ *	brief …		what is compared of rules first, two in a line, one in each slot; then
+ *			those of rules that come later
  *	pilot …		16-bit numbers that send hashes to slots
  *	…		tries: nodes of 32 entries, and roots of more lines
  *	tuple …		masks
@@ -335,10 +337,11 @@ static void forget(struct compiler *c)
 	memset(c->leaves, 0, sizeof(c->leaves));
 }
 
-static int start_lines(struct compiler *c)
+/* late: room for rules that come later. */
+static int start_lines(struct compiler *c, __u32 late)
 {
 	c->header = (struct acl_header){.rules = c->n};
-	c->lines.n = c->n + 1;
+	c->lines.n = c->n + 1 + late;
 	c->lines.room = 2 * c->lines.n;
 	c->lines.line = calloc(c->lines.room, sizeof(*c->lines.line));
 	if (!c->lines.line)
@@ -352,7 +355,7 @@ static int start_lines(struct compiler *c)
 static int make_scan(struct compiler *c)
 {
 	struct acl_brief *brief;
-	int err = start_lines(c);
+	int err = start_lines(c, 0);
 
 	if (err)
 		return err;
@@ -381,7 +384,7 @@ static int add_tuples(struct compiler *c)
 
 static int make_index(struct compiler *c, __u32 most, __u32 chain)
 {
-	int err = start_lines(c);
+	int err = start_lines(c, ACL_LATE_MAX);
 
 	if (!err)
 		err = acl_tuples_make(c->rule, c->n, most, chain, &c->tuples);
@@ -444,7 +447,6 @@ int acl_compile(const struct acl_rule *rules, __u32 n, struct acl_rule **lines, 
 		forget(&c);
 		return err;
 	}
-	c.header.lines = c.lines.n;
 	*(struct acl_header *)c.lines.line = c.header;
 	*cert = (struct acl_certificate){
 		.tuples = c.header.tuples, .probes = c.header.probes, .steps = c.header.steps};

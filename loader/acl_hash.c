@@ -38,8 +38,7 @@ struct hasher {
 	__u32 slots;
 };
 
-/* Whether all packets that match b match a. */
-static bool covers(const struct acl_rule *a, const struct acl_rule *b)
+bool acl_covers(const struct acl_rule *a, const struct acl_rule *b)
 {
 	return (b->src[0] & a->src_mask[0]) == a->src[0] && !(a->src_mask[0] & ~b->src_mask[0]) &&
 	       (b->src[1] & a->src_mask[1]) == a->src[1] && !(a->src_mask[1] & ~b->src_mask[1]) &&
@@ -126,7 +125,7 @@ static void drop_covered(struct hasher *h, __u32 first)
 	__u32 last = first, kept = 0;
 
 	while (h->next[last] != NONE && kept < COVERED_MAX) {
-		if (covers(&h->rule[first], &h->rule[h->next[last]])) {
+		if (acl_covers(&h->rule[first], &h->rule[h->next[last]])) {
 			h->next[last] = h->next[h->next[last]];
 		} else {
 			last = h->next[last];
@@ -271,7 +270,7 @@ static int fill_lines(const struct hasher *h, struct acl_lines *lines, struct ac
 
 	header->slots = h->slots;
 	header->pilots = h->pilots;
-	header->brief = acl_lines_add(lines, (h->slots + 1) / 2);
+	header->brief = acl_lines_add(lines, (h->slots + ACL_LATE_MAX + 1) / 2);
 	header->pilot = acl_lines_add(lines, h->pilots / ACL_PILOTS_OF_LINE + 1);
 	if (!header->brief || !header->pilot)
 		return -ENOMEM;

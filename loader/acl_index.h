@@ -63,6 +63,8 @@ void acl_tuples_free(struct acl_tuples *tuples);
 
 /* Whether a packet can match a rule at all. */
 bool acl_can_match(const struct acl_rule *r);
+/* Whether all packets that match b match a. */
+bool acl_covers(const struct acl_rule *a, const struct acl_rule *b);
 /* What of the rule in a line is compared first. */
 struct acl_brief acl_brief_of(const struct acl_rule *r, __u32 line);
 

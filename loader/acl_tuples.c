@@ -473,6 +473,7 @@ static int make_tuples(struct joiner *j, struct acl_tuples *tuples)
 	qsort(sorted, n, sizeof(*sorted), by_best);
 	for (__u32 i = 0; i < n; i++) {
 		tuples->tuple[i] = sorted[i]->tuple;
+		tuples->tuple[i].best = j->rule[sorted[i]->best].prio;
 		for (__u32 r = sorted[i]->first; r != NONE; r = j->link[r])
 			tuples->of[r] = i;
 	}

@@ -89,50 +89,15 @@ static int open_list(struct target *t, struct state **s, struct acl_list *out)
 	return err ?: find_target(*s, t) ?: acl_open(*s, list_of(t), out);
 }
 
-/* Where a prio is in a list, or would be. */
-static __u32 place_of(const struct acl_list *rules, __u32 prio)
-{
-	__u32 low = 0, high = rules->n;
-
-	while (low < high) {
-		__u32 middle = low + (high - low) / 2;
-
-		if (rules->at[middle].prio < prio)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* A copy of `from` without the rule at `gap`, or with room for one there. */
-static int copy_rules(const struct acl_list *from, __u32 gap, bool add, struct acl_rules *to)
-{
-	__u32 n = from->n + (add ? 1 : -1);
-
-	to->at = malloc((n ?: 1) * sizeof(*to->at));
-	if (!to->at)
-		return fail(ENOMEM, "acl: out of memory");
-	to->n = n;
-	if (gap)
-		memcpy(to->at, from->at, gap * sizeof(*to->at));
-	if (from->n - gap - !add)
-		memcpy(to->at + gap + add, from->at + gap + !add,
-		       (from->n - gap - !add) * sizeof(*to->at));
-	return 0;
-}
-
 /* ---- changing ---- */
 
-static int acl_add(struct args *a)
+static int add(struct args *a)
 {
-	struct acl_rules new = {};
-	struct acl_list old;
 	struct acl_rule rule;
+	struct acl_list old;
 	struct target t;
 	struct state *s;
 	char name[64];
-	__u32 place;
 	int err;
 
 	err = read_target(a, &t) ?: acl_parse_rule(a, &rule);
@@ -140,19 +105,13 @@ static int acl_add(struct args *a)
 		return err;
 	err = open_list(&t, &s, &old);
 	if (!err && !rule.prio)
-		err = acl_next_prio(old.n ? old.at[old.n - 1].prio : 0, &rule.prio);
-	place = err ? 0 : place_of(&old, rule.prio);
-	if (!err && place < old.n && old.at[place].prio == rule.prio)
+		err = acl_next_prio(acl_last(&old), &rule.prio);
+	if (!err && acl_find(&old, rule.prio))
 		err = fail(EEXIST, "acl: %s %s: there is a rule with prio %u already", on(&t, name),
 			   acl_direction_name(t.direction), rule.prio);
-	err = err ?: copy_rules(&old, place, true, &new);
-	if (!err) {
-		new.at[place] = rule;
-		err = acl_replace(s, list_of(&t), &old, &new);
-	}
+	err = err ?: acl_add(s, list_of(&t), &old, &rule);
 	state_unlock(s);
 	acl_close(&old);
-	free(new.at);
 	return err;
 }
 
@@ -173,13 +132,14 @@ static int read_prio(struct args *a, __u32 *prio)
 	return err ?: args_end(a);
 }
 
-static int acl_del(struct args *a)
+static int del(struct args *a)
 {
-	struct acl_rules new = {};
+	const struct acl_rule *rule = NULL;
+	struct acl_rules none = {};
 	struct acl_list old;
-	__u32 prio = 0, place = 0;
 	struct target t;
 	struct state *s;
+	__u32 prio = 0;
 	char name[64];
 	int err;
 
@@ -188,21 +148,20 @@ static int acl_del(struct args *a)
 		return err;
 	err = open_list(&t, &s, &old);
 	if (!err && prio) {
-		place = place_of(&old, prio);
-		if (place == old.n || old.at[place].prio != prio)
+		rule = acl_find(&old, prio);
+		if (!rule)
 			err = fail(ENOENT, "acl: %s %s: there is no rule with prio %u",
 				   on(&t, name), acl_direction_name(t.direction), prio);
-		err = err ?: copy_rules(&old, place, false, &new);
 	}
-	if (!err && old.n)
-		err = acl_replace(s, list_of(&t), &old, &new);
+	if (!err && old.lines)
+		err = rule ? acl_del(s, list_of(&t), &old, rule)
+			   : acl_replace(s, list_of(&t), &old, &none);
 	state_unlock(s);
 	acl_close(&old);
-	free(new.at);
 	return err;
 }
 
-static int acl_load(struct args *a)
+static int load(struct args *a)
 {
 	struct acl_rules new = {};
 	struct acl_list old;
@@ -221,7 +180,7 @@ static int acl_load(struct args *a)
 	if (err)
 		return err;
 	err = open_list(&t, &s, &old);
-	if (!err && (old.n || new.n))
+	if (!err && (old.lines || new.n))
 		err = acl_replace(s, list_of(&t), &old, &new);
 	state_unlock(s);
 	acl_close(&old);
@@ -278,7 +237,8 @@ static int show_owner(struct state *s, struct show *show, const struct target *o
 		l = &lists[show->n++];
 		*l = (struct shown){.direction = t.direction};
 		on(&t, l->on);
-		err = acl_open(s, list_of(&t), &l->rules) ?: read_counts(s, show, l);
+		err = acl_open(s, list_of(&t), &l->rules) ?: acl_read(&l->rules)
+			?: read_counts(s, show, l);
 	}
 	return err;
 }
@@ -383,7 +343,7 @@ static void print_text(const struct show *show)
 	}
 }
 
-static int acl_show(struct args *a)
+static int show(struct args *a)
 {
 	struct show show = {.target.direction = -1};
 	struct state *s;
@@ -414,7 +374,7 @@ static int acl_show(struct args *a)
 	return err;
 }
 
-static int acl_log(struct args *a)
+static int follow(struct args *a)
 {
 	struct target t = {.direction = -1};
 	struct acl_log_filter filter = {};
@@ -442,19 +402,19 @@ static int acl_log(struct args *a)
 }
 
 static const struct command commands[] = {
-	{"show", acl_show, "[dev DEV | network NETWORK] [in|out] [-v]",
+	{"show", show, "[dev DEV | network NETWORK] [in|out] [-v]",
 	 "Lists rules, with what they counted. Lists are printed as `acl load` reads them. -v: also\n"
 	 "the most work that any packet needs in a list."},
-	{"add", acl_add,
+	{"add", add,
 	 "{dev DEV | network NETWORK} {in|out} [prio N] [MATCH]... {allow|deny|reject} [log]",
 	 "Adds a rule; without prio it goes last."},
-	{"del", acl_del, "{dev DEV | network NETWORK} {in|out} {prio N | all}",
+	{"del", del, "{dev DEV | network NETWORK} {in|out} {prio N | all}",
 	 "Removes a rule, or all of a list."},
-	{"load", acl_load, "{dev DEV | network NETWORK} {in|out} FILE",
+	{"load", load, "{dev DEV | network NETWORK} {in|out} FILE",
 	 "Replaces a whole list by that of FILE ('-': standard input): each packet meets the old one\n"
 	 "or the new one. One rule a line, in the words behind the direction; '#' begins a comment.\n"
 	 "A file that has an error changes nothing; an empty one empties the list."},
-	{"log", acl_log, "[dev DEV | network NETWORK] [in|out]",
+	{"log", follow, "[dev DEV | network NETWORK] [in|out]",
 	 "Prints what rules with `log` tell, until interrupted; what nobody has read yet comes first.\n"
 	 "Each event is told once, to one who follows."},
 	{},

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Access control lists: rules, and what they are matched against. A list is one array map of
- * 128-octet lines, made by the command line (loader/acl_compile.c) and never changed: a new
- * list takes the place of the old one by a single update of `acl_lists`, so each packet
- * meets one of them, whole. Line 0 is the header, the rules follow, then what is compared of
- * them and the index that finds one among many (docs/DESIGN.md). Counters are apart, in
- * `acl_counters`: a rule keeps its number through reloads.
+ * 128-octet lines, made by the command line (loader/acl_compile.c): a new list takes the place
+ * of the old one by a single update of `acl_lists`, so each packet meets one of them, whole.
+ * A single rule may be added to a long list, or taken out of it, in its place: one store of a
+ * word does it (loader/acl_late.c). Line 0 is the header, the rules follow, then what is
+ * compared of them and the index that finds one among many (docs/DESIGN.md). Counters are
+ * apart, in `acl_counters`: a rule keeps its number through reloads.
  */
 #ifndef MAPS_ACL_H
 #define MAPS_ACL_H
@@ -18,6 +19,7 @@
 #define ACL_LINEAR_MAX	   16  /* rules up to which a list is scanned */
 #define ACL_RULE_MAX	   (1 << 17)
 #define ACL_TUPLE_MAX	   31 /* bits of a leaf */
+#define ACL_LATE_MAX	   16 /* rules beside an index */
 #define ACL_PRIO_MAX	   0x7fffffff
 
 #define ACL_COUNTER_CHUNK  4096 /* counters of one map in acl_counters */
@@ -61,6 +63,7 @@ enum acl_family {
 #define ACL_MISC_FAMILY(n)   ((__u32)(n) << 16) /* enum acl_family, 0: neither */
 #define ACL_MISC_STATE(n)    ((__u32)(n) << 20) /* enum acl_state */
 #define ACL_MISC_HAS_L4	     ((__u32)1 << 24)	/* ports, flags, type are known */
+#define ACL_MISC_DEAD	     ((__u32)1 << 31)	/* no packet has it: a deleted rule's */
 #define ACL_MISC_PROTO_MASK  ACL_MISC_PROTO(0xff)
 #define ACL_MISC_L4_MASK     ACL_MISC_L4(0xff)
 #define ACL_MISC_FAMILY_MASK ACL_MISC_FAMILY(3)
@@ -105,6 +108,7 @@ _Static_assert(__builtin_offsetof(struct acl_key, misc) % 8 == 0, "misc and port
 #define ACL_GIVEN_DST_LEN   0x4000
 
 #define ACL_RULE_LOG	    0x1
+#define ACL_RULE_DEAD	    0x2 /* it was deleted: the list still has its line */
 
 /* One line. A packet matches if (packet & mask) == key in all words, and the ports are inside. */
 struct acl_rule {
@@ -164,7 +168,8 @@ struct acl_tuple {
 	struct acl_key mask;
 	__u64 seed;
 	__u32 chain; /* rules behind one hash, at most */
-	__u32 pad[15];
+	__u32 best;  /* prio of its first rule */
+	__u32 pad[14];
 };
 _Static_assert(sizeof(struct acl_tuple) == ACL_LINE, "one line");
 
@@ -232,24 +237,29 @@ static inline __u32 acl_slot(__u64 hash, __u32 pilot, __u32 slots)
 #define ACL_NEXT_SLOT(n) ((n) & ((1 << ACL_SLOT_BITS) - 1))
 #define ACL_NEXT_STOP(n) ((n) >> ACL_SLOT_BITS & 31)
 
-/* Tuples asked and rules compared for one packet, at most. */
+/* Tuples asked and rules compared for one packet, at most: of an index, and beside it. */
 #define ACL_WORK_MAX 512
+#define ACL_STEP_MAX (ACL_WORK_MAX + ACL_LATE_MAX)
 
-/* Line 0 of a list. */
+/*
+ * Line 0 of a list. One with an index has room for rules that come later: lines rules + 1 to
+ * rules + ACL_LATE_MAX for them, slots `slots` to slots + ACL_LATE_MAX - 1 for their briefs,
+ * which are a chain.
+ */
 struct acl_header {
 	__u32 rules;  /* in lines 1 to rules */
-	__u32 lines;  /* in all */
+	__u32 dead;   /* of them, at most */
 	__u32 tuples; /* of the index, 0: there is none, and the rules are scanned */
 	__u32 probes; /* tuples asked: the most that a packet can need */
 	__u32 steps;  /* rules compared: the most that a packet can need */
 	__u32 brief;  /* line of the first brief */
-	__u32 slots;  /* for briefs */
+	__u32 slots;  /* for briefs that hashes lead to */
 	__u32 tuple;  /* line of the first tuple */
 	__u32 pilot;  /* line of the first pilot */
 	__u32 pilots;
 	struct acl_trie trie[ACL_TRIES];
 	__u32 class[ACL_CLASSES];
-	__u32 pad;
+	__u32 late; /* slot + 1 of the first brief of those that came later, 0: none */
 };
 _Static_assert(sizeof(struct acl_header) == ACL_LINE, "one line");
 
@@ -303,6 +313,7 @@ struct acl_counter {
 struct acl_numbers {
 	__u64 used[ACL_COUNTER_MAX / 64]; /* a bit for each number that a rule of some list has */
 	__u32 old[ACL_OLD_LISTS]; /* ids of replaced lists; one that still exists may be in use */
+	__u64 dead; /* numbers in use by rules that were deleted from a list in its place */
 };
 
 /* What a rule with `log` tells. */

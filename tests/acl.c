@@ -21,6 +21,7 @@
 #include "../loader/err.h"
 #include "acl_bench.h"
 #include "acl_kernel.h"
+#include "acl_late.h"
 #include "acl_native.h"
 #include "acl_rules.h"
 #include "tap.h"
@@ -245,6 +246,32 @@ static void test_set(const char *set, const char *size, __u32 packets)
 	tap_end();
 }
 
+/* The small sets in their place, and a larger one under way. */
+static void test_late(void)
+{
+	static const char *const names[] = {"acl1_1k", "fw1_1k", "ipc1_1k", "fw1_10k"};
+	struct acl_random random = {time(NULL)};
+	char path[sizeof(directory) + 32];
+	struct acl_rules rules;
+	int err;
+
+	for (__u32 i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		tap_begin("%s, changed in its place", names[i]);
+		tap_step("seed %" PRIu64, (uint64_t)random.state);
+		snprintf(path, sizeof(path), "%s/%s.xz", directory, names[i]);
+		err = acl_rules_read(path, ~0U, &rules);
+		if (err)
+			tap_fail("%s: %s", path, strerror(-err));
+		for (int k = 0; !err && k < (duration ? 1 : 5); k++) {
+			acl_late_changes(&rules, 24, &random, &kernel);
+			acl_late_race(&rules, &random);
+		}
+		acl_rules_free(&rules);
+		tap_step("%s", "");
+		tap_end();
+	}
+}
+
 static void test_sets(void)
 {
 	for (__u32 i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
@@ -274,6 +301,8 @@ static void check_random_list(__u64 seed)
 		check_packets(&l, 200, &random);
 		if (!(seed % 64))
 			check_kernel(&l, &random);
+		if (l.cert.tuples)
+			acl_late_changes(&l.rules, 24, &random, seed % 16 ? NULL : &kernel);
 	} else if (l.rules.n <= ACL_WORK_MAX - 8) {
 		tap_fail("%s", err_message());
 	}
@@ -454,6 +483,7 @@ int main(int argc, char **argv)
 	test_made("all the same", 20000, rule_of_all, 4);
 	test_refused("of ranges around the same ports", 2000, rule_of_nested_ports, ENOSPC);
 	test_refused("all the same", ACL_RULE_MAX + 1, rule_of_all, E2BIG);
+	test_late();
 	test_random();
 	acl_kernel_close(&kernel);
 	return tap_done();

@@ -8,7 +8,7 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
-static struct {
+static __thread struct {
 	const struct acl_rule *lines;
 	__u32 n;
 	struct acl_work work;
@@ -20,6 +20,7 @@ static void *bpf_map_lookup_elem(void *map, const void *key)
 {
 	__u32 place = *(const __u32 *)key;
 	const struct acl_header *h = (const struct acl_header *)state.lines;
+	__u32 late = h->tuples ? ACL_LATE_MAX : 0;
 
 	if (map == &acl_lists)
 		return place ? NULL : &state;
@@ -28,7 +29,7 @@ static void *bpf_map_lookup_elem(void *map, const void *key)
 	if (place >= state.n)
 		return NULL;
 	state.work.lookups++;
-	if (place >= h->brief && place < h->brief + (h->slots + 1) / 2)
+	if (place >= h->brief && place < h->brief + (h->slots + late + 1) / 2)
 		state.work.steps++;
 	if (h->tuples && place >= h->tuple && place < h->tuple + h->tuples)
 		state.work.probes++;

@@ -57,7 +57,7 @@ $(B)/fuzz/acl_list: tests/fuzz/acl_list.c $(patsubst %,loader/%.c,acl_parse pars
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_CFLAGS) -o $@ $(filter %.c,$^) -ljson-c
 
-$(T)/acl: $(patsubst %,$(T)/%.o,acl acl_bench acl_kernel acl_native acl_rules tap) \
+$(T)/acl: $(patsubst %,$(T)/%.o,acl acl_bench acl_kernel acl_late acl_native acl_rules tap) \
 	$(patsubst %,$(B)/sanitized/%.o,acl_compile acl_hash acl_lines acl_trie acl_tuples err)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf
 
@@ -65,6 +65,7 @@ $(T)/acl_hooks: $(patsubst %,$(T)/%.o,acl_hooks acl_frame acl_rules $(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
 $(T)/acl_kernel.o: $(T)/acl.skel.h
+$(T)/acl_late.o: loader/acl_late.c
 
 $(T)/%.skel.h: $(T)/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
