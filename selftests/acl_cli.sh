@@ -37,7 +37,7 @@ port_list() {
 	inner acl_lists $(($(port_id "$1") * 2 + $2))
 }
 
-# numbers DEV 0|1: PRIO:COUNTER of each rule.
+# numbers DEV 0|1: PRIO:COUNTER of each rule of a list that was not changed in its place.
 numbers() {
 	local id
 	id=$(port_list "$1" "$2")
@@ -319,6 +319,60 @@ counters() {
 	equal "... until there are none" "$(used)" 0
 }
 
+# ---- a long list, which is changed in its place ----
+
+# has LINES: v1's list is that of $T/long with these at its beginning (for printf).
+has() {
+	# shellcheck disable=SC2059
+	diff <(printf "$1" && cat "$T/long") <(x acl show dev v1 in | sed 's/  #.*//; /^#/d')
+}
+
+long() {
+	local id seen i
+	for i in {1..599}; do echo "prio $((i * 10)) proto udp dport $i deny"; done >"$T/long"
+	echo "prio 6000 allow" >>"$T/long"
+	load "$(cat "$T/long")"
+	id=$(port_list v1 0)
+	must pings v2 10.0.0.1
+	check "a rule before 600 others" silently x acl add dev v1 in prio 2 proto icmp allow
+	check "... is shown" has 'prio 2 proto icmp allow\n'
+	must pings v2 10.0.0.1
+	equal "... and counts" "$(counts | jq '.[0][1] > 0 and .[600][1] > 0')" true
+	check "one before it" silently x acl add dev v1 in src 10.0.0.2 prio 1 deny log
+	check "... is in force" silent v2 10.0.0.1
+	refused "its prio is taken" 1 'prio 1' acl add dev v1 in prio 1 allow
+	refused "... and so is another's" 1 'prio 5990' acl add dev v1 in prio 5990 allow
+	check "acl del" silently x acl del dev v1 in prio 1
+	refused "... is over" 1 'prio 1' acl del dev v1 in prio 1
+	must pings v2 10.0.0.1
+	json "-v: with what is beside the index" '.[0].rules | length == 601' acl show -v dev v1
+	check "acl del of one of the first ones" silently x acl del dev v1 in prio 6000
+	refused "... is over" 1 'prio 6000' acl del dev v1 in prio 6000
+	equal "status counts what there is" "$(used)" 600
+	check "a rule at the end" silently x acl add dev v1 in deny
+	equal "... has the prio behind what is there" "$(x -j acl show dev v1 | jq '.[-1].prio')" 6000
+	must x acl del dev v1 in prio 6000
+	must x acl add dev v1 in prio 6000 allow
+	must x acl del dev v1 in prio 2
+	check "the old list again" has ''
+	equal "it is still the same map" "$(port_list v1 0)" "$id"
+	seen=$(counts | jq -c '.[:599]')
+	for i in {1..20}; do must x acl add dev v1 in prio "${i}5" vlan "$i" allow && must x acl del dev v1 in prio "${i}5"; done
+	check "after many changes, the old list again" has ''
+	check "... in another map" test "$(port_list v1 0)" != "$id"
+	equal "... with its counters" "$(counts | jq -c '.[:599]')" "$seen"
+	equal "... and no others in use" "$(used)" 600
+	check "a reload of a changed list" silently x acl add dev v1 in prio 3 vlan 3 deny
+	must x acl del dev v1 in prio 20
+	must x acl load dev v1 in "$T/long"
+	check "... is what was loaded" has ''
+	equal "... and so are counters" "$(used)" 600
+	must x acl add dev v1 in prio 3 vlan 3 deny
+	must x acl del dev v1 in prio 20
+	load ''
+	equal "a list that was changed leaves no counter in use" "$(used)" 0
+}
+
 # A change must be in force when the command is over, also for connections that live.
 in_force() {
 	local old
@@ -564,6 +618,8 @@ deaths() {
 	killed "acl load" 'deny\nproto tcp allow\nallow' "acl load dev v1 in $T/new"
 	killed "the first acl add" '' "acl add dev v1 in allow"
 	killed "acl del" 'deny\nallow' "acl del dev v1 in prio 20"
+	killed "acl add to a long list" "$(cat "$T/long")" "acl add dev v1 in prio 1 allow"
+	killed "acl del from a long list" "$(cat "$T/long")" "acl del dev v1 in prio 10"
 	killed "the last acl del" 'deny' "acl del dev v1 in all"
 }
 
@@ -577,6 +633,16 @@ side_by_side() {
 	for i in "${pids[@]}"; do wait "$i" || bad+="exit $? "; done
 	equal "eight adds at once: all are there" "$bad$(x -j acl show dev v1 | jq -c 'map(.prio), (map(.match.proto) | sort)' | tr '\n' ' ')" \
 		'[10,20,30,40,50,60,70,80] ["31","32","33","34","35","36","37","38"] '
+	load "$(cat "$T/long")"
+	pids=()
+	for i in 1 2 3 4 5 6 7 8; do
+		x acl add dev v1 in prio "$i" vlan 1 deny &
+		pids+=($!)
+		x acl del dev v1 in prio "${i}0" &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do wait "$i" || bad+="exit $? "; done
+	equal "eight adds and dels at once in a long list" "$bad$(x -j acl show dev v1 | jq -c 'length, .[7].prio, .[8].prio')" $'600\n8\n90'
 	load ''
 	seq 1 500 | sed 's/.*/vlan & allow/' >"$T/a"
 	seq 1 700 | sed 's/.*/vlan & deny/' >"$T/b"
@@ -667,7 +733,7 @@ run_all() {
 	local before quick='' maps numbers
 	local part
 	topology
-	for part in empty set_up words every_match files counters in_force refusals owners; do
+	for part in empty set_up words every_match files counters in_force long refusals owners; do
 		[ -z "${TIMES-}" ] || echo "# $SECONDS s: $part"
 		$part
 	done

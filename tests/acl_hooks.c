@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Access control lists through the whole of the switch: lists are loaded as a user would, the
- * pinned programs are run on frames at both hooks, and for each frame the rule that decided, as
- * its log tells, all that the log says of the frame, and the verdict are what a straight scan of
- * the rules gives. What of a frame is right or wrong is known before the frame is made.
+ * Access control lists through the whole of the switch: lists are loaded as a user would, rules are
+ * added to long ones and deleted from them, the pinned programs are run on frames at both hooks,
+ * and for each frame the rule that decided, as its log tells, all that the log says of the frame,
+ * and the verdict are what a straight scan of the rules gives. What of a frame is right or wrong
+ * is known before the frame is made.
  *
  * Environment: SEED repeats another run; DURATION: not all of it, for slow machines.
  */
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -23,8 +25,11 @@
 #define PACKETS	     3000 /* of a list, at each hook */
 #define DRAWS	     (4 * PACKETS)
 #define RANDOM_LISTS 12
-#define BITS_FEW     10 /* that a rule asks for */
-#define SHOWN	     3	/* wrong packets of a list */
+#define BITS_FEW     10	 /* that a rule asks for */
+#define SHOWN	     3	 /* wrong packets of a list */
+#define LAN	     1	 /* the network's id: it is the first one */
+#define LONG	     512 /* rules from which on a list is changed in its place */
+#define CHANGES	     16	 /* of such a list */
 
 static char directory[4096]; /* of ClassBench sets */
 static char file[64];
@@ -82,6 +87,87 @@ static void load(const struct acl_rules *rules, const struct place *place)
 	lab_refresh();
 }
 
+/* Rules of the list that were added or deleted since it was loaded. */
+static struct acl_rule changed[CHANGES];
+static __u32 n_changed;
+
+static bool has_prio(const struct acl_rules *rules, __u32 prio)
+{
+	for (__u32 i = 0; i < rules->n; i++)
+		if (rules->rule[i].prio == prio)
+			return true;
+	return false;
+}
+
+/* Puts a rule before one that there is, if there is a prio for it. */
+static bool add_rule(struct acl_rules *rules, const struct place *place, struct acl_rule rule,
+		     __u32 at)
+{
+	char words[ACL_WORDS], line[ACL_WORDS + 64];
+
+	rule.prio = rules->rule[at].prio - 1;
+	if (!rule.prio || has_prio(rules, rule.prio))
+		return false;
+	memmove(&rules->rule[at + 1], &rules->rule[at], (rules->n - at) * sizeof(rule));
+	rules->rule[at] = rule;
+	rules->n++;
+	changed[n_changed++] = rule;
+	acl_rule_words(&rule, words);
+	snprintf(line, sizeof(line), "acl add %s %s\n", place->name, words);
+	lab_xdpctl(line);
+	return true;
+}
+
+static void delete_rule(struct acl_rules *rules, const struct place *place, __u32 at)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "acl del %s prio %u\n", place->name, rules->rule[at].prio);
+	changed[n_changed++] = rules->rule[at];
+	rules->n--;
+	memmove(&rules->rule[at], &rules->rule[at + 1], (rules->n - at) * sizeof(*rules->rule));
+	lab_xdpctl(line);
+}
+
+/* The id of the list's map. */
+static __u32 list_id(const struct place *place)
+{
+	__u32 owner = lab_port_id(place->direction == ACL_OUT ? P1 : P2), id = 0;
+	__u32 list = place->network ? ACL_NETWORK_LIST(LAN, place->direction)
+				    : ACL_PORT_LIST(owner, place->direction);
+	int fd = lab_pin("acl_lists");
+
+	if (bpf_map_lookup_elem(fd, &list, &id))
+		tap_fail("the list is not found");
+	close(fd);
+	return id;
+}
+
+/* Adds copies of rules to the list and deletes some; in_place: the list has room for that. */
+static int change(struct acl_rules *rules, const struct place *place, struct acl_random *random,
+		  bool in_place)
+{
+	__u32 id = list_id(place);
+	struct acl_rule *more = realloc(rules->rule, (rules->n + CHANGES) * sizeof(*more));
+
+	if (!more)
+		return -1;
+	rules->rule = more;
+	for (int draws = 0; draws < 1000 && n_changed < CHANGES; draws++) {
+		const struct acl_rule *rule = &more[acl_random_below(random, rules->n)];
+		__u32 at = acl_random_below(random, draws % 2 ? rules->n : 50);
+
+		if (acl_random_below(random, 3))
+			add_rule(rules, place, *rule, at);
+		else
+			delete_rule(rules, place, at);
+	}
+	EXPECT(n_changed == CHANGES);
+	EXPECT(list_id(place) == id || !in_place);
+	lab_refresh();
+	return 0;
+}
+
 static void unload(const struct place *place)
 {
 	char text[64];
@@ -116,7 +202,10 @@ static void draw(const struct acl_rules *rules, struct acl_random *random)
 		struct packet *p = &packets[n_packets];
 		bool *open;
 
-		p->key = acl_packet(rules, random);
+		p->key = n_changed && !acl_random_below(random, 4)
+				 ? acl_packet_for(&changed[acl_random_below(random, n_changed)],
+						  random)
+				 : acl_packet(rules, random);
 		acl_key_settle(&p->key, random);
 		open = opened_at(&p->key);
 		if (*open)
@@ -261,9 +350,10 @@ static void run_list(const char *name, struct acl_rules *rules, bool thin,
 
 	settle(rules, thin);
 	tap_begin("%s as %s", name, place->name);
-	if (acl_rules_ready(rules))
-		tap_fail("out of memory");
 	load(rules, place);
+	n_changed = 0;
+	if ((rules->n >= LONG && change(rules, place, random, !thin)) || acl_rules_ready(rules))
+		tap_fail("out of memory");
 	draw(rules, random);
 	for (enum lab_hook hook = LAB_XDP; hook <= LAB_TC; hook++) {
 		tap_step("%s", hooks[hook]);
