@@ -61,14 +61,24 @@ bool acl_can_match(const struct acl_rule *r)
 
 /* ---- tries ---- */
 
+#define RECENT 1024
+
+/* The same prefix comes again and again: most of that is seen by what came last with its hash. */
 struct prefixes {
 	struct acl_prefix *prefix;
 	__u32 n;
 	__u32 room;
+	__u32 recent[RECENT]; /* place + 1 */
 };
 
 static bool add_prefix(struct prefixes *p, struct acl_prefix prefix)
 {
+	__u64 hash = (prefix.high ^ prefix.low * 3 ^ prefix.len ^ (__u64)prefix.tuple << 8) *
+		     0x9e3779b97f4a7c15;
+	__u32 *recent = &p->recent[(hash ^ hash >> 32) % RECENT];
+
+	if (*recent && !memcmp(&p->prefix[*recent - 1], &prefix, sizeof(prefix)))
+		return true;
 	if (p->n == p->room) {
 		__u32 room = 2 * p->room + 1024;
 		struct acl_prefix *grown = realloc(p->prefix, room * sizeof(*grown));
@@ -79,6 +89,7 @@ static bool add_prefix(struct prefixes *p, struct acl_prefix prefix)
 		p->room = room;
 	}
 	p->prefix[p->n++] = prefix;
+	*recent = p->n;
 	return true;
 }
 
@@ -146,6 +157,7 @@ static bool add_field(struct prefixes *p, const struct acl_rule *r, enum acl_fie
 static int make_trie(struct compiler *c, enum acl_field field, struct prefixes *p)
 {
 	p->n = 0;
+	memset(p->recent, 0, sizeof(p->recent));
 	for (__u32 i = 0; i < c->n; i++) {
 		if (acl_can_match(&c->rule[i]) &&
 		    !add_field(p, &c->rule[i], field, c->tuples.of[i]))

@@ -84,7 +84,7 @@ used() {
 
 # ---- commands ----
 
-# What a refused command must not change: rules, their maps (a list is one that never changes), and
+# What a refused command must not change: rules, their maps (a short list is never changed in one), and
 # what the data path reads of a port.
 state() {
 	x -j acl 2>&1 | jq -cS 'map(del(.packets, .bytes))'
