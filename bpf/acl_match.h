@@ -102,9 +102,8 @@ static __always_inline __u32 acl_lowest(__u32 bits)
 }
 
 /* The entry of a node of so many bits for a field's value. */
-static __always_inline __u32 acl_node(void *lines, __u32 entry, __u32 bits, __u64 high, __u64 low)
+static __always_inline __u32 acl_node(void *lines, __u32 entry, __u32 bits, __u64 word)
 {
-	__u64 word = entry & ACL_ENTRY_LOW ? low : high;
 	__u32 at = word >> ACL_ENTRY_SHIFT(entry) & ((1U << (bits & 31)) - 1);
 	__u32 line = ACL_ENTRY_LINE(entry) + at / ACL_NODE;
 	const __u32 *node = bpf_map_lookup_elem(lines, &line);
@@ -112,22 +111,53 @@ static __always_inline __u32 acl_node(void *lines, __u32 entry, __u32 bits, __u6
 	return node ? node[at % ACL_NODE] : ACL_ENTRY_ALL;
 }
 
-static __always_inline __u32 acl_root(void *lines, const struct acl_trie *t, __u64 high, __u64 low)
+/* The word of an address that a node looks at. */
+static __always_inline __u64 acl_word(__u32 entry, const __u64 *address)
 {
-	return t->bits ? acl_node(lines, t->root, t->bits, high, low) : t->root;
+	return address[!!(entry & ACL_ENTRY_LOW)];
 }
 
-static __always_inline __u32 acl_child(void *lines, __u32 entry, __u64 high, __u64 low)
-{
-	if (entry & ACL_ENTRY_LEAF)
-		return entry;
-	return acl_node(lines, entry, ACL_NODE_BITS, high, low);
-}
-
-/* A port as a trie's value: not kept meanwhile, for want of registers. */
-static __always_inline __u64 acl_port_value(__u16 port)
+/* A port as a trie's word. */
+static __always_inline __u64 acl_port_word(__u16 port)
 {
 	return (__u64)port << 48;
+}
+
+static __always_inline __u32 acl_address_root(void *lines, const struct acl_trie *t,
+					      const __u64 *address)
+{
+	return t->bits ? acl_node(lines, t->root, t->bits, acl_word(t->root, address)) : t->root;
+}
+
+static __always_inline __u32 acl_port_root(void *lines, const struct acl_trie *t, __u16 port)
+{
+	return t->bits ? acl_node(lines, t->root, t->bits, acl_port_word(port)) : t->root;
+}
+
+/*
+ * Whether an entry is a leaf; the verifier learns nothing of the entry by it, lest it follows what
+ * comes for each combination of leaves and nodes.
+ */
+static __always_inline bool acl_is_leaf(__u32 entry)
+{
+	__u32 leaf = entry >> 31;
+
+	asm volatile("" : "+r"(leaf));
+	return leaf;
+}
+
+static __always_inline __u32 acl_address_child(void *lines, __u32 entry, const __u64 *address)
+{
+	if (acl_is_leaf(entry))
+		return entry;
+	return acl_node(lines, entry, ACL_NODE_BITS, acl_word(entry, address));
+}
+
+static __always_inline __u32 acl_port_child(void *lines, __u32 entry, __u16 port)
+{
+	if (acl_is_leaf(entry))
+		return entry;
+	return acl_node(lines, entry, ACL_NODE_BITS, acl_port_word(port));
 }
 
 /* The tuples that can have a rule for a packet. */
@@ -135,28 +165,30 @@ static __always_inline __u32 acl_tuples(void *lines, const struct acl_header *h,
 					const struct acl_key *k)
 {
 	__u32 family = k->misc & ACL_MISC_FAMILY_MASK, class = ACL_CLASS_OTHER, src, dst, sport,
-	      dport;
+	      dport, set;
 
 	src = dst = ACL_ENTRY_ALL;
 	if (family == ACL_MISC_FAMILY(ACL_IP)) {
 		class = ACL_CLASS_IP + acl_class_of_proto(k->misc & ACL_MISC_PROTO_MASK);
-		src = acl_root(lines, &h->trie[ACL_SRC4], k->src[0], k->src[1]);
-		dst = acl_root(lines, &h->trie[ACL_DST4], k->dst[0], k->dst[1]);
+		src = acl_address_root(lines, &h->trie[ACL_SRC4], k->src);
+		dst = acl_address_root(lines, &h->trie[ACL_DST4], k->dst);
 	} else if (family == ACL_MISC_FAMILY(ACL_IP6)) {
 		class = ACL_CLASS_IP6 + acl_class_of_proto(k->misc & ACL_MISC_PROTO_MASK);
-		src = acl_root(lines, &h->trie[ACL_SRC6], k->src[0], k->src[1]);
-		dst = acl_root(lines, &h->trie[ACL_DST6], k->dst[0], k->dst[1]);
+		src = acl_address_root(lines, &h->trie[ACL_SRC6], k->src);
+		dst = acl_address_root(lines, &h->trie[ACL_DST6], k->dst);
 	}
-	sport = acl_root(lines, &h->trie[ACL_SPORT], acl_port_value(k->sport), 0);
-	dport = acl_root(lines, &h->trie[ACL_DPORT], acl_port_value(k->dport), 0);
+	set = h->class[class];
+	asm volatile("" : "+r"(set)); /* now: the verifier would follow each class apart */
+	sport = acl_port_root(lines, &h->trie[ACL_SPORT], k->sport);
+	dport = acl_port_root(lines, &h->trie[ACL_DPORT], k->dport);
 	/* side by side, so that one does not wait for the other's memory */
 	for (int i = 0; i < ACL_DEPTH && !(src & dst & sport & dport & ACL_ENTRY_LEAF); i++) {
-		src = acl_child(lines, src, k->src[0], k->src[1]);
-		dst = acl_child(lines, dst, k->dst[0], k->dst[1]);
-		sport = acl_child(lines, sport, acl_port_value(k->sport), 0);
-		dport = acl_child(lines, dport, acl_port_value(k->dport), 0);
+		src = acl_address_child(lines, src, k->src);
+		dst = acl_address_child(lines, dst, k->dst);
+		sport = acl_port_child(lines, sport, k->sport);
+		dport = acl_port_child(lines, dport, k->dport);
 	}
-	return src & dst & sport & dport & h->class[class] & ~ACL_ENTRY_LEAF;
+	return src & dst & sport & dport & set & ~ACL_ENTRY_LEAF;
 }
 
 /* Where the first of the tuples has its rule for the packet, if it has one. */
