@@ -99,6 +99,8 @@ static __always_inline bool plain_ipv6(struct plain *k, struct ipv6hdr *ip, void
 	k->src[1] = plain_half(&ip->saddr, 1);
 	k->dst[0] = plain_half(&ip->daddr, 0);
 	k->dst[1] = plain_half(&ip->daddr, 1);
+	if (k->dst[0] >> 56 == 0xff) /* a group's: it might look like FLOW_IPV4 */
+		return false;
 	return plain_transport(k, ip + 1, end);
 }
 

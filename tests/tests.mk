@@ -5,6 +5,7 @@
 #   load      every program passes this kernel's verifier
 #   packet    packet tables at both hooks
 #   captures  real captures, mutated
+#   short_way what known connections' packets are spared, against what they are not
 #   acl_hooks lists of rules as both hooks use them, against a scan of them
 #   acl       lists of rules against a scan of them; `acl bench` measures
 #
@@ -14,7 +15,7 @@
 
 T := $(B)/tests
 TEST_HEADERS := $(wildcard tests/*.h)
-TEST_PROGRAMS := unit acl_words acl acl_hooks load packet captures
+TEST_PROGRAMS := unit acl_words acl acl_hooks load packet short_way captures
 LAB := lab frame tap
 # A row of a table names what matters: the rest is 0.
 TEST_CFLAGS = $(CFLAGS) $(SANITIZE) -Wno-missing-field-initializers
@@ -62,6 +63,9 @@ $(T)/acl: $(patsubst %,$(T)/%.o,acl acl_bench acl_kernel acl_late acl_native acl
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf
 
 $(T)/acl_hooks: $(patsubst %,$(T)/%.o,acl_hooks acl_frame acl_rules $(LAB))
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
+
+$(T)/short_way: $(patsubst %,$(T)/%.o,short_way short_sequences short_lab acl_rules $(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
 $(T)/acl_kernel.o: $(T)/acl.skel.h
