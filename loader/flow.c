@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include "err.h"
 #include "flow.h"
+#include "map.h"
 #include "nat_table.h"
 
 #define FLUSH_TRIES 1000 /* at a range of buckets of which some are locked */
@@ -43,47 +43,22 @@ static int open_table(const struct state *s, const struct table *t, int *fd)
 			     : 0;
 }
 
-/* The types of the programs name a table's members; without them it is made all the same. */
-static void table_types(const struct state *s, struct bpf_map_create_opts *opts)
-{
-	struct bpf_prog_info info = {};
-	__u32 len = sizeof(info);
-	struct btf *btf;
-	int key, value;
-
-	if (bpf_obj_get_info_by_fd(s->progs[PROG_TC_INGRESS], &info, &len) || !info.btf_id)
-		return;
-	btf = btf__load_from_kernel_by_id(info.btf_id);
-	if (!btf)
-		return;
-	key = btf__find_by_name_kind(btf, "__u32", BTF_KIND_TYPEDEF);
-	value = btf__find_by_name_kind(btf, "flow_bucket", BTF_KIND_STRUCT);
-	btf__free(btf);
-	opts->btf_fd = key > 0 && value > 0 ? bpf_btf_get_fd_by_id(info.btf_id) : -1;
-	if ((int)opts->btf_fd < 0) {
-		opts->btf_fd = 0;
-		return;
-	}
-	opts->btf_key_type_id = key;
-	opts->btf_value_type_id = value;
-}
-
 /* One update puts a table into its place: it is there as a whole, or not at all. */
 static int make_table(struct state *s, const struct table *t, int *fd)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	const struct map_kind kind = {
+		.type = BPF_MAP_TYPE_ARRAY,
+		.name = t->name,
+		.value = "flow_bucket",
+		.value_size = sizeof(struct flow_bucket),
+		.flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP,
+	};
+	int made = map_make(s, &kind, t->buckets), err;
 	__u32 zero = 0;
-	int made, err;
 
-	table_types(s, &opts);
-	made = bpf_map_create(BPF_MAP_TYPE_ARRAY, t->name, sizeof(zero), sizeof(struct flow_bucket),
-			      t->buckets, &opts);
-	err = errno;
-	if (opts.btf_fd)
-		close(opts.btf_fd);
 	if (made < 0)
-		return fail(err, "%s: cannot be made (%zu MB of kernel memory): %s", t->name,
-			    t->buckets * sizeof(struct flow_bucket) >> 20, strerror(err));
+		return fail(made, "%s: cannot be made (%zu MB of kernel memory): %s", t->name,
+			    t->buckets * sizeof(struct flow_bucket) >> 20, strerror(-made));
 	err = bpf_map_update_elem(s->maps[t->outer], &zero, &made, BPF_ANY);
 	if (err) {
 		close(made);

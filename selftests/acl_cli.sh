@@ -599,7 +599,7 @@ killed() {
 		for (i = last; i > last - 4 && i >= 0; i--) print p[i]
 		for (k = 0; k < 4; k++) for (i = k; i < NR; i += 4) if (i <= last - 4 || i > last) print p[i] }')
 	for at in "${points[@]}"; do
-		[ $both -lt $((4 + ${#points[@]} / 4)) ] || [ $SECONDS -lt $end ] || break
+		[ "$both" -lt $((4 + ${#points[@]} / 4)) ] || [ "$SECONDS" -lt "$end" ] || break
 		load "$text"
 		# shellcheck disable=SC2086
 		(strace -f -o /dev/null -e trace="${at% *}" \
@@ -753,14 +753,5 @@ run_all() {
 	down
 }
 
-run_all
-# shellcheck disable=SC2034 # lib.sh puts it before each name
-LABEL='sanitized: '
-XDPCTL=$(dirname "$XDPCTL")/sanitized/xdpctl
-if [ -x "$XDPCTL" ]; then
-	run_all
-	equal "no sanitizer report" "$(cat "$T"/sanitizer* 2>/dev/null | head -n 60)" ""
-else
-	skip "all of it again" "there is no $XDPCTL (make sanitized)"
-fi
+twice run_all
 finish

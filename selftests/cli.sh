@@ -674,14 +674,5 @@ run_all() {
 	down
 }
 
-run_all
-# shellcheck disable=SC2034 # lib.sh puts it before each name
-LABEL='sanitized: '
-XDPCTL=$(dirname "$XDPCTL")/sanitized/xdpctl
-if [ -x "$XDPCTL" ]; then
-	run_all
-	equal "no sanitizer report" "$(cat "$T"/sanitizer* 2>/dev/null | head -n 60)" ""
-else
-	skip "all of it again" "there is no $XDPCTL (make sanitized)"
-fi
+twice run_all
 finish

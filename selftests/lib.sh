@@ -116,6 +116,20 @@ must() {
 	exit 1
 }
 
+# twice CMD...: with the binary under test, and with its sanitized build, whose reports are in
+# $T/sanitizer* then. The script is over behind it.
+twice() {
+	"$@"
+	LABEL='sanitized: '
+	XDPCTL=$(dirname "$XDPCTL")/sanitized/xdpctl
+	if [ -x "$XDPCTL" ]; then
+		"$@"
+		equal "no sanitizer report" "$(cat "$T"/sanitizer* 2>/dev/null | head -n 60)" ""
+	else
+		skip "all of it again" "there is no $XDPCTL (make sanitized)"
+	fi
+}
+
 # Takes the topology away, prints the plan, exits.
 finish() {
 	down

@@ -91,14 +91,6 @@ static void load(const struct acl_rules *rules, const struct place *place)
 static struct acl_rule changed[CHANGES];
 static __u32 n_changed;
 
-static bool has_prio(const struct acl_rules *rules, __u32 prio)
-{
-	for (__u32 i = 0; i < rules->n; i++)
-		if (rules->rule[i].prio == prio)
-			return true;
-	return false;
-}
-
 /* Puts a rule before one that there is, if there is a prio for it. */
 static bool add_rule(struct acl_rules *rules, const struct place *place, struct acl_rule rule,
 		     __u32 at)
@@ -106,7 +98,7 @@ static bool add_rule(struct acl_rules *rules, const struct place *place, struct 
 	char words[ACL_WORDS], line[ACL_WORDS + 64];
 
 	rule.prio = rules->rule[at].prio - 1;
-	if (!rule.prio || has_prio(rules, rule.prio))
+	if (!rule.prio || acl_rules_has(rules, rule.prio))
 		return false;
 	memmove(&rules->rule[at + 1], &rules->rule[at], (rules->n - at) * sizeof(rule));
 	rules->rule[at] = rule;

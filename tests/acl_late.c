@@ -93,14 +93,6 @@ static int change_lines(struct acl_rule *lines, const struct change *c)
 	return 0;
 }
 
-static bool has_prio(const struct acl_rules *rules, __u32 prio)
-{
-	for (__u32 i = 0; i < rules->n; i++)
-		if (rules->rule[i].prio == prio)
-			return true;
-	return false;
-}
-
 /*
  * Adds a rule like one that there is, before, between or behind others; or deletes one, most
  * often one of the first, which may have kept others out of the index.
@@ -122,7 +114,7 @@ static struct change draw_change(struct subject *s, struct acl_random *random)
 	}
 	do
 		r->prio = 1 + acl_random_below(random, s->rules.rule[most - 1].prio + SPREAD);
-	while (has_prio(&s->rules, r->prio));
+	while (acl_rules_has(&s->rules, r->prio));
 	r->counter = s->numbers++;
 	r->action = ACL_ALLOW + acl_random_below(random, 3);
 	return c;

@@ -138,6 +138,14 @@ void acl_rules_free(struct acl_rules *rules)
 	*rules = (struct acl_rules){};
 }
 
+bool acl_rules_has(const struct acl_rules *rules, __u32 prio)
+{
+	for (__u32 i = 0; i < rules->n; i++)
+		if (rules->rule[i].prio == prio)
+			return true;
+	return false;
+}
+
 /* What the rules of a random list ask for, and how much they differ in it. */
 struct taste {
 	__u32 fields; /* bits of enum field */

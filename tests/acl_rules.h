@@ -37,6 +37,8 @@ int acl_rules_random(__u32 n, struct acl_random *random, struct acl_rules *rules
 /* Readies rules that are in place for acl_rules_scan(). */
 int acl_rules_ready(struct acl_rules *rules);
 void acl_rules_free(struct acl_rules *rules);
+/* Whether a rule has this prio. */
+bool acl_rules_has(const struct acl_rules *rules, __u32 prio);
 
 /* What is to come of a packet: as acl_match(). */
 __u64 acl_rules_scan(const struct acl_rules *rules, const struct acl_key *key);
