@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/random.h>
 #include <bpf/bpf.h>
 #include "addr.h"
 #include "err.h"
@@ -319,7 +318,7 @@ static int sync_slots(struct state *s, __u64 again)
 	err = err ?: nat_plan_apply(s, &plan, &fresh);
 	for (__u32 i = 0; i < l.n && !err; i++)
 		derive_network(s, &plan, &l.at[i]);
-	err = err ?: nat_rules_bind(s, &rules, &l, fresh | again);
+	err = err ?: nat_rules_bind(s, &rules, &l, fresh | again) ?: nat_plan_tidy(s, &plan);
 	nat_rules_free(&rules);
 	netaddrs_free(&addrs);
 	nat_list_free(&l);
@@ -370,13 +369,19 @@ bool nat_other_end(struct state *s, const char *dev)
 	return id && !bpf_map_lookup_elem(s->maps[MAP_NAT_INFO], &id, &info);
 }
 
-/* A locally administered address, which the device keeps should it have to be made again. */
-static int choose_mac(__u8 mac[6])
+/*
+ * A locally administered address that follows from the name: VMs that outlive a network or the
+ * host's boot find the gateway where they have known it. It has to be unique in its network only.
+ */
+static void choose_mac(const char *name, __u8 mac[6])
 {
-	if (getrandom(mac, 6, 0) != 6)
-		return fail(errno, "random numbers: %s", strerror(errno));
+	__u64 h = 0xcbf29ce484222325ULL; /* FNV-1a */
+
+	for (; *name; name++)
+		h = (h ^ (__u8)*name) * 0x100000001b3ULL;
+	h ^= h >> 32;
+	memcpy(mac, &h, 6);
 	mac[0] = (mac[0] & 0xfc) | 2;
-	return 0;
 }
 
 /* The MTU of what the uplink leads to. */
@@ -452,8 +457,10 @@ int nat_create(struct state *s, __u32 id, const struct network_info *net, struct
 {
 	struct port_info host;
 	struct gateway g;
-	int err = choose_mac(info->mac) ?: info_put(s, id, info);
+	int err;
 
+	choose_mac(net->name, info->mac);
+	err = info_put(s, id, info);
 	if (!err && dev)
 		err = uplink_join(s, id, dev, true, &info->uplink);
 	if (err)
@@ -604,7 +611,7 @@ void nat_remove_devices(struct state *s)
 /* ---- refresh ---- */
 
 /* The device that somebody removed is made again; the port takes it as one that came back. */
-static int refresh_device(struct state *s, struct nat_entry *e, const struct netaddrs *addrs)
+static int refresh_device(struct state *s, struct nat_entry *e)
 {
 	struct gateway g;
 	struct port_info port;
@@ -632,7 +639,7 @@ int nat_refresh_devices(struct state *s)
 	int err = nat_list(s, &l);
 
 	for (__u32 i = 0; i < l.n && !err; i++)
-		if (l.at[i].net.state == NETWORK_ACTIVE && refresh_device(s, &l.at[i], NULL)) {
+		if (l.at[i].net.state == NETWORK_ACTIVE && refresh_device(s, &l.at[i])) {
 			warn("%s", err_message());
 			err_clear();
 		}
@@ -656,18 +663,21 @@ static int keep_device(struct state *s, struct nat_entry *e, const struct netadd
 	struct nat_info info = e->info;
 	struct netdev dev;
 	struct gateway g;
-	int err;
+	int err = 0;
 
+	if (netdev_get(NULL, info.ifindex, &dev))
+		return 0;
+	memcpy(info.mac, dev.mac, sizeof(info.mac));
 	follow_mtu(s, &info);
 	g = gateway_of(e->id, e->net.name, e->net.mode == NETWORK_NAT, &info);
 	if (info.mtu == e->info.mtu)
 		g.mtu = 0;
-	if ((!g.mtu && has_address(addrs, info.ifindex, &g.address) &&
-	     has_address(addrs, info.ifindex, &g.address6)) ||
-	    netdev_get(NULL, info.ifindex, &dev))
-		return 0;
-	err = gateway_keep(&g, &dev);
-	return err ?: info_put(s, e->id, &info);
+	if (g.mtu || !has_address(addrs, info.ifindex, &g.address) ||
+	    !has_address(addrs, info.ifindex, &g.address6))
+		err = gateway_keep(&g, &dev);
+	if (err || !memcmp(&info, &e->info, sizeof(info)))
+		return err;
+	return info_put(s, e->id, &info);
 }
 
 int nat_refresh(struct state *s)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* External addresses and their slots. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -338,17 +339,12 @@ static void remove_endpoints(struct state *s, __u32 slot)
 /* Networks and rules have left it. */
 static int release(struct state *s, __u32 slot)
 {
-	__u32 place;
 	int err = nat_flush(s, slot, 0, 0, 0);
 
 	if (err)
 		return err;
 	remove_endpoints(s, slot);
 	PUT(s->nat_addrs[slot].ifindex, 0);
-	for (int proto = 0; proto < NAT_PROTOS; proto++) {
-		place = NAT_POOL(slot, proto);
-		bpf_map_delete_elem(s->maps[MAP_NAT_POOLS], &place);
-	}
 	memset(&s->nat_addrs[slot], 0, sizeof(s->nat_addrs[slot]));
 	return 0;
 }
@@ -413,5 +409,38 @@ int nat_plan_apply(struct state *s, const struct nat_plan *p, __u64 *fresh)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	return err;
+}
+
+/* A protocol's flows at an address; ICMP is another one for each family. */
+static int flush_proto(struct state *s, __u32 slot, enum nat_proto proto)
+{
+	static const __u8 protos[NAT_PROTOS] = {
+		[NAT_TCP] = IPPROTO_TCP,
+		[NAT_UDP] = IPPROTO_UDP,
+		[NAT_ICMP] = IPPROTO_ICMP,
+		[NAT_SCTP] = IPPROTO_SCTP,
+	};
+	bool ipv6 = s->nat_addrs[slot].addr[0] != FLOW_IPV4;
+
+	return nat_flush(s, slot, proto == NAT_ICMP && ipv6 ? IPPROTO_ICMPV6 : protos[proto], 0, 0);
+}
+
+int nat_plan_tidy(struct state *s, const struct nat_plan *p)
+{
+	__u32 place, id;
+	int err = 0;
+
+	for (__u32 slot = 1; slot < NAT_ADDRS; slot++)
+		for (int proto = 0; proto < NAT_PROTOS && !err; proto++) {
+			place = NAT_POOL(slot, proto);
+			if ((p->at[slot].ifindex && p->at[slot].pools >> proto & 1) ||
+			    bpf_map_lookup_elem(s->maps[MAP_NAT_POOLS], &place, &id))
+				continue;
+			if (p->at[slot].ifindex)
+				err = flush_proto(s, slot, proto);
+			if (!err)
+				bpf_map_delete_elem(s->maps[MAP_NAT_POOLS], &place);
+		}
 	return err;
 }

@@ -50,6 +50,8 @@ __u32 nat_plan_own(const struct nat_plan *p, __u32 ifindex, __u8 family);
 
 /* Makes the slots what the plan says. Bit N of *fresh: slot N is new, or has new pools. */
 int nat_plan_apply(struct state *s, const struct nat_plan *p, __u64 *fresh);
+/* Removes pools that nobody wants any more, after networks and rules have left them. */
+int nat_plan_tidy(struct state *s, const struct nat_plan *p);
 /* Whether a slot is another one in the plan than it is now: networks must leave it first. */
 bool nat_plan_moves(const struct state *s, const struct nat_plan *p, __u32 slot);
 
