@@ -447,15 +447,13 @@ static struct json_object *network_json(struct state *s, const struct network_en
 	json_object_object_add(o, "uplink", uplink);
 	add_subnet(o, "subnet", "gateway", 4, nat.len, nat.subnet, nat.gateway);
 	add_subnet(o, "subnet6", "gateway6", 6, nat.len6, nat.subnet6, nat.gateway6);
-	json_object_object_add(o, "filtering",
-			       n->info.mode != NETWORK_NAT ? NULL
-			       : nat.filter_independent
-				       ? json_object_new_string("endpoint-independent")
-				       : json_object_new_string("endpoint-dependent"));
 	json_object_object_add(o, "ageing", json_object_new_int64(n->info.ageing));
 	json_object_object_add(o, "fdb_max",
 			       n->info.fdb_max ? json_object_new_int64(n->info.fdb_max) : NULL);
 	json_object_object_add(o, "ports", devs);
+	if (nat.filter_independent)
+		json_object_object_add(o, "filtering",
+				       json_object_new_string("endpoint-independent"));
 	return o;
 }
 

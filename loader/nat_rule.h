@@ -4,7 +4,7 @@
 #define LOADER_NAT_RULE_H
 
 #include "nat.h"
-#include "nat_slot.h"
+#include "nat_plan.h"
 #include "netaddr.h"
 
 struct nat_rule_entry {
