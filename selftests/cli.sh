@@ -421,7 +421,7 @@ batches() {
 
 bad_words() {
 	local object
-	for object in foo net networks NETWORK nat ''; do bad 2 "\"$object\"" "$object"; done
+	for object in foo net networks NETWORK Nat ''; do bad 2 "\"$object\"" "$object"; done
 	for object in network port fdb acl flow stats status detach; do bad 2 'shw' "$object" shw; done
 	bad 2 'add' status add
 	bad 2 'now' detach now
@@ -461,13 +461,13 @@ bad_networks() {
 	done
 	bad 2 'mode' network add n2
 	bad 2 'foo' network add n2 mode foo
-	bad 2 'nat' network add n2 mode nat
-	bad 2 'nat' network add n2 mode nat uplink v3 subnet 10.1.0.0/24
-	bad 2 'hostonly' network add n2 mode hostonly subnet 10.1.0.0/24
+	bad 2 'uplink' network add n2 mode nat
+	bad 2 'routed' network add n2 mode routed uplink v3 subnet 10.1.0.0/24
+	bad 2 'subnet' network add n2 mode hostonly
 	bad 2 'subnet' network add n2 mode bridge subnet 10.1.0.0/24
 	bad 2 'gateway' network add n2 mode bridge gateway 10.1.0.1
 	bad 2 'subnet6' network add n2 subnet6 fd00::/64 mode bridge
-	bad 2 'filtering' network set lan filtering endpoint-independent
+	bad 1 'filtering' network set lan filtering endpoint-independent
 	bad 2 'v3' network add n2 mode internal uplink v3
 	bad 2 'mode' network add n2 mode bridge mode bridge
 	bad 2 'ageing' network add n2 mode bridge ageing 30s ageing 30s

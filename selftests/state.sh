@@ -395,7 +395,9 @@ many() {
 		all(.[]; .dev == "a\(.vlan)" and .network == "net\(.vlan)")' port
 	json "... in the order that they were added" '[.[].name[3:] | tonumber] == [range(1; 101)]' network
 	json "... fill levels" '(.maps | map({(.name): .used}) | add) == {"networks": 100, "ports": 200,
-		"port_macs": 100, "port_ips": 300, "fdb": 100, "acl_rules": 0, "flows": 0, "flows_opening": 0}' status
+		"port_macs": 100, "port_ips": 300, "fdb": 100, "acl_rules": 0, "flows": 0, "flows_opening": 0,
+		"nat_addrs": 0, "nat_rules": 0, "nat_ports_tcp": 0, "nat_ports_udp": 0, "nat_ports_icmp": 0, "nat_ports_sctp": 0,
+		"nat_endpoints": 0}' status
 	must x network set net50 ageing 10s
 	must x port del dev a77
 	must x port add net1 dev a77

@@ -1,6 +1,7 @@
 # The test programs, in $(B)/tests/, with the sanitizers.
 #
 #   unit      words, tables and JSON without a kernel
+#   nat_words addresses, endpoints and slots without a kernel
 #   acl_words rules, files of rules and events without a kernel
 #   load      every program passes this kernel's verifier
 #   packet    packet tables at both hooks
@@ -15,7 +16,7 @@
 
 T := $(B)/tests
 TEST_HEADERS := $(wildcard tests/*.h)
-TEST_PROGRAMS := unit acl_words acl acl_hooks load packet short_way captures
+TEST_PROGRAMS := unit nat_words acl_words acl acl_hooks load packet short_way captures
 LAB := lab frame tap
 # A row of a table names what matters: the rest is 0.
 TEST_CFLAGS = $(CFLAGS) $(SANITIZE) -Wno-missing-field-initializers
@@ -39,6 +40,9 @@ $(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host
 
 $(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err addr flow_row)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
+
+$(T)/nat_words: $(T)/nat_words.o $(patsubst %,$(B)/sanitized/%.o,parse err addr endpoint nat_plan)
+	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka
 
 $(T)/acl_words: $(T)/acl_words.o $(patsubst %,$(B)/sanitized/%.o,acl_parse acl_event parse out err)
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lcmocka -ljson-c
