@@ -25,7 +25,7 @@ BPFCFLAGS := -g -O2 -target bpf -mcpu=v3 $(WARN) -I/usr/include/x86_64-linux-gnu
 PACKAGES := clang llvm libclang-rt-dev clang-format gcc libc6-dev make pkg-config bpftool \
 	libbpf-dev libxdp-dev libjson-c-dev libmnl-dev libcmocka-dev iproute2 iputils-ping ethtool \
 	iperf3 tcpdump jq socat procps kmod python3 nftables shellcheck qemu-system-x86 busybox-static \
-	xz-utils zstd lz4
+	xz-utils zstd lz4 coturn dnsmasq-base
 
 OBJ	:= $(patsubst loader/%.c,%.o,$(wildcard loader/*.c))
 HEADERS	:= $(wildcard maps/*.h bpf/*.h loader/*.h)
