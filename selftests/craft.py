@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """craft.py - sends frames made to measure and looks at who gets them, for lib.sh's `frame`,
-`answer`, `answers`, `stream`, `flood`, `send` and `repeat`.
+`routed`, `answer`, `answers`, `stream`, `flood`, `send` and `repeat`.
 
     craft.py PREFIX PARTY...    PREFIX is that of the namespaces; parties: see lib.sh
 
@@ -20,9 +20,10 @@ An address is mN (02:00:00:00:00:NN), bc, mc, mc6, or written out. A packet:
     EXTENSION   hbh[/N] dstopts[/N] (N times 8 octets more) route ah frag
     TRANSPORT   tcp/SPORT/DPORT/FLAGS[/SEQ[/ACK[/WINDOW]]]    FLAGS of FSRPAUEC, - for none
                 udp/SPORT/DPORT  sctp/SPORT/DPORT  icmp/TYPE/CODE[/ID]  proto/N
-                ns/TARGET  na/TARGET  icmp/TYPE/CODE quote PACKET     quote: an error's
+                ns/TARGET  na/TARGET  icmp/TYPE/CODE[/ID|/mtu=N] quote[/N] PACKET
+    quote            an error's packet, the first N octets of it
     part/FROM[/TO]   a fragment: of what follows the unfragmentable part, octets FROM to TO
-    bad              a wrong transport checksum
+    bad              a wrong transport checksum; zero: UDP without one
 
 A `%` stands for a port that no other command's frame has. Several frames with ';' between
 them are sent at once. All that a command sends carries one mark
@@ -52,6 +53,12 @@ PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 # ---- building ----
 
 
+def quote(words):
+    """Where an error's packet begins in words, after `quote`; their number when there is none."""
+    return next((i for i, w in enumerate(words) if w.split("/")[0] == "quote"), len(words))
+
+
+
 def mac(word):
     if word[0] == "m" and word[1:].isdigit():
         return b"\2\0\0\0" + int(word[1:]).to_bytes(2, "big")
@@ -64,6 +71,15 @@ def checksum(data):
     while total >> 16:
         total = (total & 0xffff) + (total >> 16)
     return ~total & 0xffff
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for octet in data:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return ~crc & 0xffffffff
 
 
 def pseudo(source, target, proto, length):
@@ -80,7 +96,7 @@ def filling(mark, size):
 def transport(words, source, target, payload, mark):
     """The protocol number and octets of a transport header and its payload."""
     kind, *args = words[0].split("/")
-    version, bad = source.version, "bad" in words
+    version, own = source.version, words[:quote(words)]
     where = None
     if kind == "tcp":
         sport, dport, flags = int(args[0]), int(args[1]), args[2]
@@ -94,16 +110,21 @@ def transport(words, source, target, payload, mark):
         proto, where = 17, 6
     elif kind == "sctp":
         body = struct.pack("!HHII", int(args[0]), int(args[1]), 1, 0) + payload
-        proto = 132
+        check = crc32c(body) ^ (0x5555 if "bad" in own else 0)
+        return 132, body[:8] + struct.pack("<I", check) + body[12:]
     elif kind in ("ns", "na"):
         body = struct.pack("!BBHI", 135 if kind == "ns" else 136, 0, 0, 0) + \
             ipaddress.ip_address(args[0]).packed + payload
         proto, where = 58, 2
     elif kind == "icmp":
-        rest = int(args[2]) << 16 | 1 if len(args) > 2 else 0
-        if "quote" in words:
-            inner = words[words.index("quote") + 1:]
-            payload = packet(inner, mark, 46)
+        rest = 0
+        if len(args) > 2:
+            rest = int(args[2][4:]) if args[2][:4] == "mtu=" else int(args[2]) << 16 | 1
+        at = quote(words)
+        if at < len(words):
+            payload = packet(words[at + 1:], mark, 46)
+            if "/" in words[at]:
+                payload = payload[:int(words[at][6:])]
         body = struct.pack("!BBHI", int(args[0]), int(args[1]), 0, rest) + payload
         proto, where = (1, 2) if version == 4 else (58, 2)
     else:
@@ -111,8 +132,10 @@ def transport(words, source, target, payload, mark):
     if where is not None:
         head = b"" if proto == 1 else pseudo(source, target, proto, len(body))
         check = checksum(head + body) or (0xffff if proto == 17 else 0)
-        if bad:
+        if "bad" in own:
             check ^= 0x5555
+        if "zero" in own:
+            check = 0
         body = body[:where] + struct.pack("!H", check) + body[where + 2:]
     return proto, body
 
@@ -141,7 +164,7 @@ def packet(words, mark, size):
     source, target = (ipaddress.ip_address(a) for a in args[:2])
     keys = dict(a.split("=") for a in args[2:])
     part = None
-    end = words.index("quote") if "quote" in words else len(words)
+    end = quote(words)
     for word in words[:end]:
         if word.startswith("part/"):
             part = [int(n) for n in word.split("/")[1:]]
@@ -386,6 +409,13 @@ class Craft:
                     got = ends[end].receive(end)
 
     def do_frame(self, sender, text, *targets):
+        return self.deliver(sender, text, targets, False)
+
+    def do_routed(self, sender, text, *targets):
+        return self.deliver(sender, text, targets, True)
+
+    def deliver(self, sender, text, targets, routed):
+        """routed: frames belong by their mark, or being as wanted, whoever's they seem."""
         mark = self.next_mark()
         sent = [build(t, mark) for t in text.split(";")]
         wanted = {}
@@ -395,11 +425,12 @@ class Craft:
                 return f"{name} is no party"
             wanted[name] = [build(t, mark) for t in other.split(";")] if other else sent
         sources = {frame[6:12] for frame in sent}
-        plain = {network(frame) for frame in sent if mark not in frame}
+        plain = sent if not routed else [f for frames in wanted.values() for f in frames]
+        plain = {network(frame) for frame in plain if mark not in frame}
 
         # a frame of somebody else's that quotes the mark is an ICMP error
         def belongs(_, frame):
-            return frame[6:12] in sources and (mark in frame or network(frame) in plain)
+            return (routed or frame[6:12] in sources) and (mark in frame or network(frame) in plain)
 
         for party in self.parties.values():
             party.drain()

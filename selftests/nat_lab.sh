@@ -129,7 +129,11 @@ nft_network() {
 		table inet nat {
 			chain pre { type nat hook prerouting priority dstnat; }
 			chain out { type nat hook output priority -100; }
-			chain post { type nat hook postrouting priority srcnat; }
+			chain post {
+				type nat hook postrouting priority srcnat;
+				oifname { "priv", "other" } iifname { "priv", "other" } ct status dnat snat ip to 10.0.0.100
+				oifname { "priv", "other" } iifname { "priv", "other" } ct status dnat snat ip6 to fd00::100
+			}
 			chain forward {
 				type filter hook forward priority 0; policy drop;
 				ct state invalid drop
@@ -235,4 +239,49 @@ asks_from() {
 	local seen
 	seen=$(s ask "$3" "$4" "$5" "$6")
 	equal "$1" "${seen% *}" "$2"
+}
+
+# ---- crafted packets ----
+
+# craft_lab: parties for `routed`, and endpoints that no kernel answers for: m90 192.168.50.90 and
+# fd00:50::90 at a1, m210 10.0.0.210 and fd00::210 on the wire. GW is the gateway's address.
+craft_lab() {
+	GW=$(ip -n "$P-host" -j link show dev priv | jq -r '.[0].address')
+	must ip -n "$P-host" neigh replace 10.0.0.210 lladdr "$(mac 210)" dev nic0 nud permanent
+	must ip -n "$P-host" neigh replace fd00::210 lladdr "$(mac 210)" dev nic0 nud permanent
+	must ip -n "$P-host" neigh replace 192.168.50.90 lladdr "$(mac 90)" dev priv nud permanent
+	must ip -n "$P-host" neigh replace fd00:50::90 lladdr "$(mac 90)" dev priv nud permanent
+	if [ "$NAT" = nft ]; then frames a1 a2 b1 wire; else frames a1 a2 b1 wire dev:nic0 dev:priv; fi
+	repeat a1 1 "bc m90 88b5"
+	sleep 0.1
+}
+
+# ---- forwards ----
+
+# forward PROTO ADDRESS PORTS TO PORT: of priv; ADDRESS - is any. forward_del PROTO ADDRESS PORT.
+forward() {
+	local address=$2 to=$4 match
+	if [ "$NAT" = nft ]; then
+		match="$([[ $to = *:* ]] && echo ip6 || echo ip) daddr"
+		[ "$address" != - ] || address=$([[ $to = *:* ]] && echo fd00::100 || echo "{ 10.0.0.100, 10.0.0.101 }")
+		[[ $to = *:* ]] && to="[$to]"
+		[[ $3 = *-* ]] || to+=":$5"
+		must ns host nft "add rule inet nat pre $match $address $1 dport $3 dnat ${match% *} to $to"
+		must ns host nft "add rule inet nat out $match $address $1 dport $3 dnat ${match% *} to $to"
+		return
+	fi
+	if [[ $to = *:* ]]; then to="[$to]:$5"; else to="$to:$5"; fi
+	must x nat forward add priv "$1" "$(external "$address" "$3")" to "$to"
+}
+
+forward_del() {
+	must x nat forward del priv "$1" "$(external "$2" "$3")"
+}
+
+external() {
+	case $1 in
+	-) echo "$2" ;;
+	*:*) echo "[$1]:$2" ;;
+	*) echo "$1:$2" ;;
+	esac
 }
