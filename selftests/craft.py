@@ -133,7 +133,8 @@ def transport(words, source, target, payload, mark):
         head = b"" if proto == 1 else pseudo(source, target, proto, len(body))
         check = checksum(head + body) or (0xffff if proto == 17 else 0)
         if "bad" in own:
-            check ^= 0x5555
+            check += 0x5555  # as a sum, so that translation keeps the difference
+            check = (check & 0xffff) + (check >> 16)
         if "zero" in own:
             check = 0
         body = body[:where] + struct.pack("!H", check) + body[where + 2:]

@@ -285,3 +285,17 @@ external() {
 	*) echo "$1:$2" ;;
 	esac
 }
+
+# masquerade [ADDRESS[-ADDRESS]] [ports N-M]: of priv; without arguments, the default again.
+masquerade() {
+	local ports
+	if [ "$NAT" = nft ]; then
+		if [ "${2-}" = ports ]; then ports="to :$3"; fi
+		must ns host nft "flush chain inet nat post; add rule inet nat post oifname nic0 \
+			meta l4proto { tcp, udp } masquerade ${ports-}; add rule inet nat post oifname nic0 masquerade"
+	elif [ $# = 0 ]; then
+		must x nat masquerade priv to uplink
+	else
+		must x nat masquerade priv to "$@"
+	fi
+}

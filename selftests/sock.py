@@ -17,9 +17,10 @@ came in time.
     back TO FROM                      TO answers whom it saw last; what FROM sees as source
     port NAME                         the local port
     stream FROM ADDRESS PORT TO MIB   a TCP connection of its own, MIB random MiB both ways at once
-    each SPACE ADDRESS N PORT TOADDRESS TOPORT TO    N UDP sockets with addresses counted up, all at PORT;
-                                      what TO saw of each, comma between
-    again N                           each of the last `each` again
+    each SPACE ADDRESS N PORT TOADDRESS TOPORT TO    N sockets of TO's kind, addresses counted up,
+                                      all at PORT; what TO saw of each, a comma between; or
+                                      unanswered, nothing
+    again FROM TO                     those of the last `each`, from one number to another, again
 """
 
 import ctypes
@@ -231,29 +232,36 @@ class Sockets:
         for end in self.many:
             end.close()
         self.many = []
-        for i in range(int(number)):
-            end = End("udp", socket.AF_INET6 if ":" in first else socket.AF_INET)
-            end.socket.bind((str(ipaddress.ip_address(first) + i), int(port)))
-            end.socket.connect((address, int(toport)))
-            self.many.append(end)
         self.receiver = self.ends[receiver]
-        return self.do_again(number)
+        self.target = address, int(toport)
+        for i in range(int(number)):
+            end = End("udp" if self.receiver.kind == "udp" else "tcp",
+                      socket.AF_INET6 if ":" in first else socket.AF_INET)
+            end.socket.bind((str(ipaddress.ip_address(first) + i), int(port)))
+            self.many.append(end)
+        return self.do_again(0, number)
 
-    def do_again(self, number):
-        """Each sends; the receiver answers, which the same one has to hear."""
-        out = []
-        for end in self.many[:int(number)]:
-            token = self.token()
-            try:
-                end.socket.send(token)
-            except OSError:
-                pass
-            seen = until(self.receiver.socket, token, 0.3)
-            if seen:
-                self.receiver.socket.sendto(token, seen)
-            heard = seen and until(end.socket, token, 0.3)
-            out.append(written(seen) if heard else "unanswered" if seen else "nothing")
-        return ",".join(out)
+    def once(self, end):
+        """There and back; the source address that was seen."""
+        if end.kind == "tcp" and not end.connection:
+            wrong = self.connect(end, self.target, self.receiver)
+            return wrong or written(self.receiver.connection.getpeername())
+        token = self.token()
+        if end.kind == "tcp":
+            end.connection.sendall(token)
+            return "sent"
+        try:
+            end.socket.sendto(token, self.target)
+        except OSError:
+            pass  # an earlier one's ICMP error
+        seen = until(self.receiver.socket, token, 0.3)
+        if seen:
+            self.receiver.socket.sendto(token, seen)
+        heard = seen and until(end.socket, token, 0.3)
+        return written(seen) if heard else "unanswered" if seen else "nothing"
+
+    def do_again(self, start, stop):
+        return ",".join(self.once(end) for end in self.many[int(start):int(stop)])
 
 
 def main():
