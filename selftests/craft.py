@@ -16,7 +16,8 @@ An address is mN (02:00:00:00:00:NN), bc, mc, mc6, or written out. A packet:
 
     arp/OP/HARDWARE/PROTOCOL/HARDWARE/PROTOCOL
     ip/SRC/DST[/KEY=VALUE]... [EXTENSION]... TRANSPORT    IPv4 or IPv6, by the addresses
-        KEY: id, ttl, options (IPv4, octets in hexadecimal), total (the length it claims)
+        KEY: id, ttl, options (IPv4, octets in hexadecimal), total (the length it claims),
+        sum=bad (IPv4, a wrong header checksum)
     EXTENSION   hbh[/N] dstopts[/N] (N times 8 octets more) route ah frag
     TRANSPORT   tcp/SPORT/DPORT/FLAGS[/SEQ[/ACK[/WINDOW]]]    FLAGS of FSRPAUEC, - for none
                 udp/SPORT/DPORT  sctp/SPORT/DPORT  icmp/TYPE/CODE[/ID]  proto/N
@@ -201,7 +202,8 @@ def packet(words, mark, size):
     total = int(keys.get("total", 20 + len(options) + len(body)))
     header = struct.pack("!BBHHHBBH", 0x45 + len(options) // 4, 0, total, ident, fragment,
                          int(keys.get("ttl", 64)), proto, 0) + source.packed + target.packed + options
-    return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + body
+    check = checksum(header) ^ (0x5555 if keys.get("sum") == "bad" else 0)
+    return header[:10] + struct.pack("!H", check) + header[12:] + body
 
 
 def build(text, mark, step=0):
@@ -419,9 +421,12 @@ class Craft:
         """routed: frames belong by their mark, or being as wanted, whoever's they seem."""
         mark = self.next_mark()
         sent = [build(t, mark) for t in text.split(";")]
-        wanted = {}
+        wanted, anything = {}, set()
         for target in targets:
             name, _, other = target.partition("=")
+            if other == "*":
+                anything.add(name)
+                continue
             if name not in self.parties:
                 return f"{name} is no party"
             wanted[name] = [build(t, mark) for t in other.split(";")] if other else sent
@@ -444,7 +449,7 @@ class Craft:
             if name in wanted and sorted(frames) != sorted(wanted[name]):
                 wrong.append(f"{name} got {len(frames)} frames: {' '.join(map(show, frames))}"
                              f"\\nwanted {' '.join(map(show, wanted[name]))}")
-            elif name not in wanted and frames:
+            elif name not in wanted and name not in anything and frames:
                 wrong.append(f"{name} got what is not for it: {show(frames[0])}")
         return "\\n".join(wrong) or "ok"
 

@@ -391,7 +391,8 @@ flow_is() {
 # udp/SRC/DST (IPv4 or IPv6 by the addresses), llc (802.3 with the STP's header), or a packet:
 # ip/SRC/DST tcp/SPORT/DPORT/FLAGS. Several frames have ';' between them.
 #
-# routed NAME FROM FRAME [TO=FRAME]...: the same, where the source address may be another.
+# routed NAME FROM FRAME [TO=FRAME|TO=*]...: the same, where the source address may be another.
+# *: whatever it gets.
 # answer NAME FROM FRAME [FRAME]...: nobody gets FROM's frame; FROM gets exactly these answers.
 # answers FROM COUNT FRAME: prints how many answers there are to a frame sent COUNT times.
 # stream FROM TO SECONDS FRAME CMD...: FROM sends FRAME 2,000 times a second, each with a new

@@ -243,7 +243,7 @@ asks_from() {
 
 # ---- crafted packets ----
 
-# craft_lab: parties for `routed`, and endpoints that no kernel answers for: m90 192.168.50.90 and
+# craft_lab: parties a1 a2 b1 wire for `routed`, and endpoints that no kernel answers for: m90 192.168.50.90 and
 # fd00:50::90 at a1, m210 10.0.0.210 and fd00::210 on the wire. GW is the gateway's address.
 craft_lab() {
 	GW=$(ip -n "$P-host" -j link show dev priv | jq -r '.[0].address')
@@ -251,9 +251,35 @@ craft_lab() {
 	must ip -n "$P-host" neigh replace fd00::210 lladdr "$(mac 210)" dev nic0 nud permanent
 	must ip -n "$P-host" neigh replace 192.168.50.90 lladdr "$(mac 90)" dev priv nud permanent
 	must ip -n "$P-host" neigh replace fd00:50::90 lladdr "$(mac 90)" dev priv nud permanent
-	if [ "$NAT" = nft ]; then frames a1 a2 b1 wire; else frames a1 a2 b1 wire dev:nic0 dev:priv; fi
+	frames a1 a2 b1 wire
 	repeat a1 1 "bc m90 88b5"
 	sleep 0.1
+}
+
+# crafted NAME {out|in} TRANSPORT [KEYS]: m90's packet to m210, or back, byte for byte. $in is m90's
+# address, $out what it has outside, $to m210's.
+crafted() {
+	if [ "$2" = out ]; then
+		routed "$1" a1 "$GW m90 ip/$in/$to${4-} $3" "wire=m210 m100 ip/$out/$to${4-}/ttl=63 $3"
+	else
+		routed "$1" wire "m100 m210 ip/$to/$out${4-} $3" "a1=m90 $GW ip/$to/$in${4-}/ttl=63 $3"
+	fi
+}
+
+# udp_refused FROM ADDRESS PORT: a connected UDP socket hears at once that nobody listens.
+udp_refused() {
+	ns "$1" /usr/bin/python3 - "$2" "$3" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+		s.settimeout(2)
+		s.connect((sys.argv[1], int(sys.argv[2])))
+		try:
+		    s.send(b"?")
+		    s.recv(1)
+		except ConnectionRefusedError:
+		    sys.exit(0)
+		sys.exit("no error came")
+	END
 }
 
 # ---- forwards ----

@@ -214,15 +214,6 @@ reuse() {
 	frames_close
 }
 
-# crafted NAME {out|in} TRANSPORT: m90's packet to m210, or back, byte for byte.
-crafted() {
-	if [ "$2" = out ]; then
-		routed "$1" a1 "$GW m90 ip/$in/$to $3" "wire=m210 m100 ip/$out/$to/ttl=63 $3"
-	else
-		routed "$1" wire "m100 m210 ip/$to/$out $3" "a1=m90 $GW ip/$to/$in/ttl=63 $3"
-	fi
-}
-
 # ---- how long ----
 
 timeouts() {
