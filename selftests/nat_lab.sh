@@ -210,7 +210,7 @@ sockets() {
 sockets_close() {
 	[ -n "${lib_sockets-}" ] || return 0
 	exec {lib_s_in}>&- {lib_s_out}<&-
-	wait "$lib_sockets" 2>/dev/null
+	end "$lib_sockets"
 	lib_sockets=''
 }
 
