@@ -66,9 +66,9 @@ inward() {
 own() {
 	local first seen w="W$5" n=0
 	for first in host VM; do
-		opened udp H host "$2" $((5100 + ++n))
-		opened udp A a1 "$3" $((5100 + n))
+		opened udp A a1 "$3" $((5100 + ++n))
 		[ $first = host ] || seen=$(s ask A "$4" 53 "$w")
+		opened udp H host "$2" $((5100 + n))
 		equal "$1: $first first: the host's UDP is not translated" "$(s ask H "$4" 53 "$w" | cut -d' ' -f1)" "$2"
 		equal "$1: $first first: and is answered" "$(s back "$w" H)" "$4 53"
 		[ $first = VM ] || seen=$(s ask A "$4" 53 "$w")
@@ -76,9 +76,9 @@ own() {
 		equal "$1: $first first: the VM is answered too" "$(s ask "$w" $seen A)" "$4 53"
 		equal "$1: $first first: the VM again" "$(s ask A "$4" 53 "$w")" "$seen"
 		asks_from "$1: $first first: the host again" "$2" H "$4" 53 "$w"
-		opened tcp T host "$2" $((5100 + n))
 		opened tcp U a1 "$3" $((5100 + n))
 		[ $first = host ] || asks_from "$1: $first first: TCP, the VM's" "$2" U "$4" 80 "L$5"
+		opened tcp T host "$2" $((5100 + n))
 		asks_from "$1: $first first: TCP, the host's" "$2" T "$4" 80 "L$5"
 		if [ $first = host ]; then
 			opened listen "N$5" wire "$4" 81
@@ -119,10 +119,15 @@ unsolicited() {
 	opened listen N a1 fd00:50::11 5301
 	opened udp Y wire 10.0.0.200 0
 	opened udp Z wire fd00::200 0
+	# written, it would be written for the networks' devices too
 	for at in 0 1; do
-		[ "$NAT" != nft ] || [ $at = 1 ] || continue
-		must ns host sysctl -qw net.ipv4.ip_forward=$at net.ipv6.conf.all.forwarding=$at
-		asks "unasked to a VM's port, forwarding=$at" nothing Y 10.0.0.100 5300 A
+		if [ "$NAT" = nft ]; then
+			[ $at = 1 ] || continue
+		elif [ $at = 1 ]; then
+			must ns host sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+		fi
+		LABEL="$hook: forwarding $at: "
+		asks "unasked to a VM's port" nothing Y 10.0.0.100 5300 A
 		asks "IPv6" nothing Z fd00::100 5300 B
 		must ip -n "$P-wire" route replace 192.168.0.0/16 via 10.0.0.100
 		must ip -n "$P-wire" route replace fd00:50::/32 via fd00::100
@@ -147,7 +152,7 @@ unsolicited() {
 		must ip -n "$P-wire" route del 192.168.0.0/16 via 10.0.0.100
 		must ip -n "$P-wire" route del fd00:50::/32 via fd00::100
 	done
-	[ "$NAT" = nft ] || must ns host sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+	LABEL="$hook: "
 	# of what a VM has opened, only who was asked may answer
 	asks_from "a VM asks" 10.0.0.100 A 10.0.0.200 53 W
 	asks "another port of the same answers" nothing Y 10.0.0.100 5300 A
