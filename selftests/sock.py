@@ -188,6 +188,8 @@ class Sockets:
 
     def do_back(self, sender, receiver):
         sender, receiver = self.ends[sender], self.ends[receiver]
+        if not sender.last:
+            return "nothing"
         token = self.token()
         sender.socket.sendto(token, sender.last)
         seen = until(receiver.socket, token)
