@@ -47,8 +47,8 @@ family() {
 
 	opened tcp T host "$external" 0
 	opened udp Y host "$external" 0
-	check "$1: TCP from the host" test "$(s ask T "$external" 8080 M)" != nothing
-	check "$1: UDP from the host" test "$(s ask Y "$external" 5353 U)" != nothing
+	reaches "$1: TCP from the host" T "$external" 8080 M
+	reaches "$1: UDP from the host" Y "$external" 5353 U
 	equal "$1: is answered" "$(s back U Y)" "$external 5353"
 
 	for who in "a2 $client" "a1 $server" "b1 $other"; do
@@ -159,7 +159,7 @@ static() {
 		opened tcp T a1 "${inner%2}1" 0
 		asks_from "static, $name: from another VM" "${external%2}0" T $external 22 M
 		opened tcp T host "${external%2}0" 0
-		check "static, $name: from the host" test "$(s ask T $external 22 M)" != nothing
+		reaches "static, $name: from the host" T $external 22 M
 		must x nat static del priv $external
 		asks "static, $name: removed" nothing Y $external 5000 A
 		asks_from "static, $name: as any VM again" "${external%2}0" A $wire 53 W

@@ -234,6 +234,13 @@ asks() {
 	equal "$1" "$(s ask "$3" "$4" "$5" "$6")" "$2"
 }
 
+# reaches NAME FROM ADDRESS PORT TO: TO sees it, whatever its address is.
+reaches() {
+	local seen
+	seen=$(s ask "$2" "$3" "$4" "$5")
+	if [[ $seen =~ ^[0-9a-f.:]+\ [0-9]+$ ]]; then ok "$1"; else not_ok "$1" "$seen"; fi
+}
+
 # asks_from NAME ADDRESS FROM TOADDRESS PORT TO: the same where any port will do.
 asks_from() {
 	local seen

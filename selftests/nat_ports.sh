@@ -56,7 +56,7 @@ mapping() {
 	for n in W W54 X F; do check "$n answers" test "$(s back $n A)" != nothing; done
 	seen=$(s ask B 10.0.0.200 53 W)
 	check "another VM at the same port has another" test "$seen" != "10.0.0.100 5000"
-	check "an even one" test $((${seen#* } % 2)) = 0
+	[ "$NAT" = nft ] || check "an even one" test $((${seen#* } % 2)) = 0
 	if [ "$NAT" = nft ]; then
 		skip "the same for all servers" "nftables looks for a free port for each"
 	else
@@ -170,6 +170,7 @@ exhaustion() {
 quota() {
 	local list before
 	before=$(drops a1 conn_max)
+	s each a1 192.168.50.101 0 0 10.0.0.200 53 W >/dev/null
 	must x flow flush
 	must x port set dev a1 conn-max 10
 	list=$(s each a1 192.168.50.101 12 5800 10.0.0.200 53 W)
@@ -197,7 +198,7 @@ reuse() {
 	craft_lab
 	n=0
 	for end in "" FA R; do
-		crafted "SYN $((++n))" out "tcp/4000/80/S/$((n * 100000))" tcp
+		crafted "SYN $((++n))" out "tcp/4000/80/S/$((n * 100000))"
 		crafted "SYN, ACK $n" in "tcp/80/4000/SA/900/$((n * 100000 + 1))"
 		crafted "ACK $n" out "tcp/4000/80/A/$((n * 100000 + 1))/901"
 		[ -n "$end" ] || continue

@@ -53,11 +53,10 @@ class End:
         self.last = None        # UDP: whom it heard last
 
     def close(self, reset=False):
-        for each in (self.connection, self.socket):
-            if each:
-                if reset:
-                    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                each.close()
+        for each in {self.connection, self.socket} - {None}:
+            if reset:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            each.close()
 
 
 def written(address):
@@ -149,12 +148,19 @@ class Sockets:
             return errno.errorcode[error]
         sender.socket.setblocking(True)
         sender.connection = sender.socket
-        if not select.select([receiver.socket], [], [], WAIT)[0]:
-            return "somebody else"
-        if receiver.connection:
-            receiver.connection.close()
-        receiver.connection = receiver.socket.accept()[0]
-        return None
+        token = self.token()
+        sender.connection.sendall(token)
+        # there may be others that come late
+        while select.select([receiver.socket], [], [], WAIT)[0]:
+            if receiver.connection:
+                receiver.connection.close()
+            receiver.connection = receiver.socket.accept()[0]
+            try:
+                if exactly(receiver.connection, len(token), WAIT) == token:
+                    return None
+            except OSError:
+                pass
+        return "somebody else"
 
     def do_ask(self, sender, address, port, receiver):
         token, address = self.token(), (address, int(port))
@@ -232,7 +238,7 @@ class Sockets:
     def do_each(self, space, first, number, port, address, toport, receiver):
         enter(self.prefix, space)
         for end in self.many:
-            end.close()
+            end.close(reset=True)
         self.many = []
         self.receiver = self.ends[receiver]
         self.target = address, int(toport)
