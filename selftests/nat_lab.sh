@@ -65,6 +65,7 @@ nat_watch() {
 				type filter hook ingress device eth0 priority -500;
 				ether saddr != { $(mac 100), $(mac 1) } counter comment "somebody else's frame"
 				ip saddr 192.168.0.0/16 counter comment "private source"
+				ip saddr 0.0.0.0 counter comment "no source"
 				ip daddr 192.168.0.0/16 counter comment "private destination"
 				ip6 saddr { fd00:50::/32, fd00:60::/32, fd00:70::/32 } counter comment "private IPv6 source"
 				ip6 daddr { fd00:50::/32, fd00:60::/32, fd00:70::/32 } counter comment "private IPv6 destination"
