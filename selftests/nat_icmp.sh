@@ -116,6 +116,15 @@ options() {
 	crafted "options, back" in udp/53/4000 /$o
 }
 
+# Tags are the network's, not the wire's.
+tags() {
+	local packet="ip/$in/$to udp/4000/53"
+	routed "a priority tag ends at the gateway" a1 "$GW m90 8100:2000 $packet" \
+		"wire=m210 m100 ip/$out/$to/ttl=63 udp/4000/53"
+	routed "two of them lead nowhere" a1 "$GW m90 8100:0000 8100:0000 $packet"
+	routed "nor does a VLAN" a1 "$GW m90 8100:000a $packet"
+}
+
 # Another port outside than inside.
 changed() {
 	forward udp - 5353 "$in" 53
@@ -245,6 +254,7 @@ for hook in $HOOKS; do
 		connections
 		errors
 		[ $version = IPv6 ] || options
+		[ "$NAT" = nft ] || tags
 		changed
 		# the kernel puts fragments together, and makes others
 		[ "$NAT $version" = "nft IPv6" ] || fragments
