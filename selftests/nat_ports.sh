@@ -71,6 +71,16 @@ mapping() {
 	check "another VM at the same port, IPv6" test "$seen" != "fd00::100 5000"
 	[ "$NAT" = nft ] || asks "the same for another server, IPv6" "$seen" B6 fd00::201 53 X6
 	s close A B A6 B6 >/dev/null
+	# TCP: two sockets at one port, to two servers
+	opened listen L2 wire 10.0.0.201 80
+	for vm in a1:192.168.50.11 a2:192.168.50.12; do
+		opened tcp T "${vm%:*}" "${vm#*:}" 5050
+		opened tcp U "${vm%:*}" "${vm#*:}" 5050
+		seen=$(s ask T 10.0.0.200 80 L)
+		if [ "$NAT $vm" = "nft a2:192.168.50.12" ]; then continue; fi
+		asks "TCP of ${vm%:*}: the same for another server" "$seen" U 10.0.0.201 80 L2
+	done
+	s reset T U L2 >/dev/null
 }
 
 # The same port everywhere.
@@ -206,6 +216,12 @@ reuse() {
 		[ $end = R ] || crafted "$end back" in "tcp/80/4000/$end/901/$((n * 100000 + 2))"
 	done
 	crafted "SYN after RST" out "tcp/4000/80/S/900000"
+	crafted "both begin: SYN" out "tcp/4010/80/S/100"
+	crafted "both begin: the other SYN" in "tcp/80/4010/S/900"
+	crafted "both begin: SYN, ACK" out "tcp/4010/80/SA/100/901"
+	crafted "both begin: the other SYN, ACK" in "tcp/80/4010/SA/900/101"
+	crafted "both begin: data" out "tcp/4010/80/PA/101/901"
+	[ "$NAT" = nft ] || answer "a SYN to a VM's port, unasked: no answer" wire "m100 m210 ip/$to/$out tcp/81/4010/S/5"
 	crafted "UDP without a checksum" out "udp/4000/53 zero"
 	crafted "UDP without a checksum, back" in "udp/53/4000 zero"
 	crafted "UDP with one" out "udp/4000/53"
