@@ -165,10 +165,23 @@ path() {
 	check "a stream finds the path's MTU" transfer a1 far $far 2
 	check "the router's error has come" eval "ip -n $P-a1 route get $far | grep 'mtu 1300'"
 	must ip -n "$P-wire" link set far0 mtu 1500
-	must ip -n "$P-host" route replace $net via $router mtu 1400
+	# without lock, bpf_fib_lookup does not see it in IPv4
+	must ip -n "$P-host" route replace $net via $router mtu lock 1400
 	ns a2 ping -q -c 2 -i 0.1 -W 0.5 -M "do" -s 1430 $far >/dev/null
 	check "the host's route has another MTU" eval "ip -n $P-a2 route get $far | grep 'mtu 1400'"
 	must ip -n "$P-host" route del $net
+	wider $router
+}
+
+# A VM whose MTU is larger than the uplink's.
+wider() {
+	must ip -n "$P-host" link set dev a2 mtu 3000
+	must ip -n "$P-a2" link set dev eth0 mtu 3000
+	[[ $1 = *:* ]] || check "too large for the uplink, without DF: fragments" pings a2 "$1" -s 2000 -M dont
+	ns a2 ping -q -c 2 -i 0.1 -W 0.5 -M "do" -s 2000 "$1" >/dev/null
+	check "with DF: the VM learns the uplink's MTU" eval "ip -n $P-a2 route get $1 | grep 'mtu 1500'"
+	must ip -n "$P-a2" link set dev eth0 mtu 1500
+	must ip -n "$P-host" link set dev a2 mtu 1500
 }
 
 # ---- fragments ----
