@@ -26,8 +26,8 @@ import craft
 
 VM, WIRE = "192.168.50.90", "10.0.0.210"
 VM6, WIRE6 = "fd00:50::90", "fd00::210"
-PRIVATE = [ipaddress.ip_network(n) for n in
-           ("192.168.50.0/24", "192.168.60.0/24", "192.168.70.0/24", "fd00:50::/64", "fd00:60::/64", "fd00:70::/64")]
+PRIVATE = [ipaddress.ip_network(net) for n in (50, 60, 70)
+           for net in (f"192.168.{n}.0/24", f"fd00:{n}::/64")]
 HOST = [ipaddress.ip_address(a) for a in ("10.0.0.100", "fd00::100")]
 UPLINK = bytes.fromhex("020000000064")
 BRIDGED = bytes.fromhex("020000000001")  # v1
@@ -185,7 +185,8 @@ def mutate(frame, rng):
         elif kind == 1:
             out[at] = rng.choice((0, 1, 4, 5, 6, 17, 41, 44, 47, 50, 58, 60, 127, 128, 255))
         elif kind == 2:
-            out[at:at + 2] = struct.pack("!H", rng.choice((0, 1, 8, 20, 0xffff, 0x4000, 0x2000, 0x1fff, len(out))))
+            value = rng.choice((0, 1, 8, 20, 0xffff, 0x4000, 0x2000, 0x1fff, len(out)))
+            out[at:at + 2] = struct.pack("!H", value)
         elif kind == 3:
             del out[rng.randrange(14, len(out) + 1):]
         elif kind == 4:
@@ -236,7 +237,9 @@ def wrong_packet(data, outer):
         if private(octets):
             return f"private {name}{'' if outer else ' in a quote'}"
     body = data[size:]
-    errors = ((1, 3), (1, 4), (1, 5), (1, 11), (1, 12)) if len(source) == 4 else ((58, 1), (58, 2), (58, 3), (58, 4))
+    errors = ((1, 3), (1, 4), (1, 5), (1, 11), (1, 12))
+    if len(source) == 16:
+        errors = ((58, 1), (58, 2), (58, 3), (58, 4))
     if outer and first and not own and len(body) >= 8 and (proto, body[0]) in errors:
         return wrong_packet(body[8:], False)
     if outer and proto == 58 and len(body) >= 24 and body[0] in (135, 136) and private(body[8:24]):

@@ -193,7 +193,8 @@ ways() {
 route_to() {
 	local to=$1
 	shift
-	ns a1 busybox traceroute -n -q 1 -w 1 -m 5 "$@" "$to" 2>&1 | awk '$1 ~ /^[0-9]+$/ { printf "%s%s", n++ ? " " : "", $2 }'
+	ns a1 busybox traceroute -n -q 1 -w 1 -m 5 "$@" "$to" 2>&1 |
+		awk '$1 ~ /^[0-9]+$/ { printf "%s%s", n++ ? " " : "", $2 }'
 }
 
 # Streams both ways at once, at an MTU.

@@ -39,9 +39,9 @@ serve() {
 
 # offered: a lease comes, with all that belongs to it.
 offered() {
-	local seen
+	local seen net="192\.168\.$1"
 	seen=$(ns d1 busybox udhcpc -i eth0 -f -q -n -t 5 -T 1 -s "$T/udhcpc" 2>&1)
-	grep -E "^192\.168\.$1\.1[0-5][0-9]/(24|255\.255\.255\.0) via 192\.168\.$1\.1 dns 192\.168\.$1\.1 server 192\.168\.$1\.1$" <<<"$seen" ||
+	grep -E "^$net\.1[0-5][0-9]/(24|255\.255\.255\.0) via $net\.1 dns $net\.1 server $net\.1$" <<<"$seen" ||
 		{ echo "$seen" && return 1; }
 }
 

@@ -13,11 +13,11 @@
 family() {
 	if [ "$1" = IPv4 ]; then
 		in=192.168.50.90 out=10.0.0.100 to=10.0.0.210 router=10.0.0.211 vm=192.168.50.77
-		request=icmp/8/0 reply=icmp/0/0 short=28 unreachable=icmp/3/3
+		request=icmp/8/0 reply=icmp/0/0 redirect=icmp/5/1 short=28 unreachable=icmp/3/3
 		types="icmp/3/0 icmp/3/1 icmp/3/3 icmp/3/4/mtu=1400 icmp/3/13 icmp/11/0 icmp/11/1 icmp/12/0"
 	else
 		in=fd00:50::90 out=fd00::100 to=fd00::210 router=fd00::211 vm=fd00:50::77
-		request=icmp/128/0 reply=icmp/129/0 short=48 unreachable=icmp/1/4
+		request=icmp/128/0 reply=icmp/129/0 redirect=icmp/137/0 short=48 unreachable=icmp/1/4
 		types="icmp/1/0 icmp/1/3 icmp/1/4 icmp/2/0/mtu=1400 icmp/3/0 icmp/3/1 icmp/4/1"
 	fi
 	LABEL="$hook: $1: "
@@ -74,7 +74,8 @@ errors() {
 		"wire=m210 m100 ip/$out/$to/ttl=63 $unreachable quote ip/$to/$out udp/53/4000"
 	connections_still "errors have come"
 	error_in "in: a wrong transport checksum in the quote" $unreachable quote "udp/4000/53 bad"
-	routed "in: a wrong checksum" wire "m100 m210 ip/$router/$out $unreachable bad quote ip/$out/$to udp/4000/53"
+	routed "in: a wrong checksum" wire \
+		"m100 m210 ip/$router/$out $unreachable bad quote ip/$out/$to udp/4000/53"
 	not_in "in: about another port" "$unreachable quote ip/$out/$to udp/4001/53"
 	not_in "in: about another port there" "$unreachable quote ip/$out/$to udp/4000/54"
 	not_in "in: about another server" "$unreachable quote ip/$out/$router udp/4000/53"
@@ -90,7 +91,7 @@ errors() {
 	not_out "out: about what it sent itself" "$unreachable quote ip/$in/$to udp/4000/53"
 	not_out "out: about another VM's" "$unreachable quote ip/$to/$vm udp/53/4000"
 	not_out "out: about nothing" "$unreachable"
-	[ "$NAT" = nft ] || not_out "out: a redirect" "icmp/$([ $short = 28 ] && echo 5/1 || echo 137/0) quote ip/$to/$in udp/53/4000"
+	[ "$NAT" = nft ] || not_out "out: a redirect" "$redirect quote ip/$to/$in udp/53/4000"
 	connections_still "what is not known was dropped"
 }
 
@@ -107,7 +108,8 @@ connections_still() {
 # IPv4 alone: header checksums, and options in front of what is looked for.
 options() {
 	local o=options=01010101
-	[ "$NAT" = nft ] || not_in "in: a wrong header checksum in the quote" "$unreachable quote ip/$out/$to/sum=bad udp/4000/53"
+	[ "$NAT" = nft ] || not_in "in: a wrong header checksum in the quote" \
+		"$unreachable quote ip/$out/$to/sum=bad udp/4000/53"
 	routed "in: options in the quote" wire "m100 m210 ip/$router/$out icmp/3/3 quote ip/$out/$to/$o udp/4000/53" \
 		"a1=m90 $GW ip/$router/$in/ttl=63 icmp/3/3 quote ip/$in/$to/$o udp/4000/53"
 	routed "in: options of the error" wire "m100 m210 ip/$router/$out/$o icmp/3/3 quote ip/$out/$to udp/4000/53" \

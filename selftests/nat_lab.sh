@@ -3,9 +3,9 @@
 # at all its corners, and somebody who looks for private addresses on the wire. Sourced after
 # lib.sh.
 #
-#     a1 192.168.50.11 ─ a1 ┐                host namespace
-#     a2 192.168.50.12 ─ a2 ┴ priv (nat) ─┐                      a router
-#     b1 192.168.60.13 ─ b1 ─ other (nat) ┼─ nic0 10.0.0.100 ─── wire 10.0.0.200, .201 ─── far 203.0.113.2
+#     a1 192.168.50.11 ─ a1 ┐                host, 10.0.0.100
+#     a2 192.168.50.12 ─ a2 ┴ priv (nat) ─┐         a router
+#     b1 192.168.60.13 ─ b1 ─ other (nat) ┼─ nic0 ─ wire 10.0.0.200, .201 ─ far 203.0.113.2
 #     v1 10.0.0.1      ─ v1 ─ lan (bridge)┘
 #     h1 192.168.70.14 ─ h1 ─ only (hostonly)
 #
@@ -251,8 +251,8 @@ asks_from() {
 
 # ---- crafted packets ----
 
-# craft_lab: parties a1 a2 b1 wire for `routed`, and endpoints that no kernel answers for: m90 192.168.50.90 and
-# fd00:50::90 at a1, m210 10.0.0.210 and fd00::210 on the wire. GW is the gateway's address.
+# craft_lab: parties a1 a2 b1 wire for `routed`, and endpoints that no kernel answers for: m90
+# 192.168.50.90 and fd00:50::90 at a1, m210 10.0.0.210 and fd00::210 on the wire. GW is the gateway's address.
 craft_lab() {
 	GW=$(ip -n "$P-host" -j link show dev priv | jq -r '.[0].address')
 	must ip -n "$P-host" neigh replace 10.0.0.210 lladdr "$(mac 210)" dev nic0 nud permanent

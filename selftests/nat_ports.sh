@@ -221,7 +221,8 @@ reuse() {
 	crafted "both begin: SYN, ACK" out "tcp/4010/80/SA/100/901"
 	crafted "both begin: the other SYN, ACK" in "tcp/80/4010/SA/900/101"
 	crafted "both begin: data" out "tcp/4010/80/PA/101/901"
-	[ "$NAT" = nft ] || answer "a SYN to a VM's port, unasked: no answer" wire "m100 m210 ip/$to/$out tcp/81/4010/S/5"
+	[ "$NAT" = nft ] || answer "a SYN to a VM's port, unasked: no answer" wire \
+		"m100 m210 ip/$to/$out tcp/81/4010/S/5"
 	crafted "UDP without a checksum" out "udp/4000/53 zero"
 	crafted "UDP without a checksum, back" in "udp/53/4000 zero"
 	crafted "UDP with one" out "udp/4000/53"
@@ -239,13 +240,15 @@ timeouts() {
 	opened tcp T a1 192.168.50.11 6100
 	asks "UDP" "10.0.0.100 6100" A 10.0.0.200 53 W
 	json "a mapping lasts 30 s until a reply" \
-		'map(select(.sport == 6100)) | length == 1 and .[0].expires > 20 and .[0].expires <= 30' flow show proto udp
+		'map(select(.sport == 6100)) | length == 1 and .[0].expires > 20 and .[0].expires <= 30' \
+		flow show proto udp
 	equal "a reply" "$(s back W A)" "10.0.0.200 53"
 	json "then 300 s" 'map(select(.sport == 6100))[0] | .expires > 290 and .expires <= 300 and
 		.src == "192.168.50.11" and .dst == "10.0.0.200" and .nat_addr == "10.0.0.100" and
 		.nat_port == 6100 and .network == "priv" and .dev == "a1"' flow show proto udp
 	asks "TCP" "10.0.0.100 6100" T 10.0.0.200 80 L
-	json "TCP 7440 s" 'map(select(.sport == 6100))[0] | .expires > 7400 and .expires <= 7440' flow show proto tcp
+	json "TCP 7440 s" 'map(select(.sport == 6100))[0] | .expires > 7400 and .expires <= 7440' \
+		flow show proto tcp
 	s close T >/dev/null
 	eventually "240 s when it closes" 2 sh -c \
 		"$XDPCTL -n $P-host -j flow show proto tcp | jq -e 'map(select(.sport == 6100))[0].expires <= 240'"
@@ -293,7 +296,7 @@ renumbering() {
 }
 
 pooling() {
-	local n list seen address
+	local n list seen address server
 	for n in 1 2 3 4; do must ip -n "$P-host" address add 10.0.0.10$n/24 dev nic0; done
 	must x flow flush
 	masquerade 10.0.0.101-10.0.0.104
@@ -306,7 +309,8 @@ pooling() {
 	address=${seen% *}
 	for n in 1 2 3 4 5 6; do
 		opened udp B a1 192.168.50.11 $((6300 + n))
-		asks_from "a VM has one address, $n" "$address" B 10.0.0.20$((n % 2)) 53 "$([ $((n % 2)) = 1 ] && echo X || echo W)"
+		if ((n % 2)); then server=X; else server=W; fi
+		asks_from "a VM has one address, $n" "$address" B 10.0.0.20$((n % 2)) 53 $server
 	done
 	opened tcp T a1 192.168.50.11 0
 	asks_from "for TCP too" "$address" T 10.0.0.200 80 L

@@ -13,8 +13,8 @@
 # time.
 stun_server() {
 	local try
-	spawn wire timeout -k 0.5 300 turnserver --stun-only -n -L "$1" -L "$2" -E "$1" --no-cli --no-tls --no-dtls --no-tcp \
-		--log-file stdout --simple-log --pidfile "$T/turn.pid" --userdb "$T/turn.db" >"$T/turn.log" 2>&1
+	spawn wire timeout -k 0.5 300 turnserver --stun-only -n -L "$1" -L "$2" -E "$1" --no-cli \
+		--no-tls --no-dtls --no-tcp --log-file stdout --simple-log --pidfile "$T/turn.pid" --userdb "$T/turn.db" >"$T/turn.log" 2>&1
 	for try in {1..50}; do
 		[ "$(ns wire ss -Hlun 'sport = :3479' | grep -cF -e "$1" -e "$2")" -lt 2 ] || return 0
 		sleep 0.1
