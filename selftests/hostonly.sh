@@ -46,19 +46,19 @@ outside() {
 	opened listen L wire "$3" 80
 	opened tcp T h1 "$2" 0
 	opened tcp U wire "$3" 0
-	check "$1: not the wire" silent h1 "$3"
-	check "$1: nor who is behind it" silent h1 "$4"
-	check "$1: nor a VM of a nat network" silent h1 "$5"
+	check "$1: not the wire" mute h1 "$3"
+	check "$1: nor who is behind it" mute h1 "$4"
+	check "$1: nor a VM of a nat network" mute h1 "$5"
 	asks "$1: not by UDP" nothing A "$3" 53 W
 	asks "$1: nor TCP" nothing T "$3" 80 L
-	check "$1: the wire does not reach a VM" silent wire "$2"
+	check "$1: the wire does not reach a VM" mute wire "$2"
 	asks "$1: not by UDP" nothing W "$2" 5000 A
 	asks "$1: nor TCP" nothing U "$2" 22 M
-	check "$1: nor does one behind it" silent far "$2"
-	check "$1: nor does a VM of a nat network" silent a1 "$2"
+	check "$1: nor does one behind it" mute far "$2"
+	check "$1: nor does a VM of a nat network" mute a1 "$2"
 	if [ "$NAT" != nft ]; then
-		check "$1: nor does one of a bridge network" silent v1 "$2"
-		check "$1: which is not reached either" silent h1 "$6"
+		check "$1: nor does one of a bridge network" mute v1 "$2"
+		check "$1: which is not reached either" mute h1 "$6"
 	fi
 	s close A W M L T U >/dev/null
 }

@@ -137,18 +137,18 @@ unsolicited() {
 		opened tcp U wire fd00::200 0
 		asks "TCP, unasked to a VM's address" nothing T 192.168.50.11 5301 M
 		asks "TCP, IPv6" nothing U fd00:50::11 5301 N
-		check "ping, unasked to a VM's address" silent wire 192.168.50.11
-		check "ping, IPv6" silent wire fd00:50::11
+		check "ping, unasked to a VM's address" mute wire 192.168.50.11
+		check "ping, IPv6" mute wire fd00:50::11
 		if [ "$NAT" != nft ]; then
 			must ip -n "$P-v1" route replace 192.168.0.0/16 via 10.0.0.100
-			check "nor from a VM in the uplink's other network" silent v1 192.168.50.11
+			check "nor from a VM in the uplink's other network" mute v1 192.168.50.11
 		fi
-		check "a1 to the other nat network" silent a1 192.168.60.13
-		check "and back" silent b1 192.168.50.11
-		check "IPv6" silent b1 fd00:50::11
-		check "a1 to the hostonly network" silent a1 192.168.70.14
-		check "and back" silent h1 192.168.50.11
-		check "IPv6" silent h1 fd00:50::11
+		check "a1 to the other nat network" mute a1 192.168.60.13
+		check "and back" mute b1 192.168.50.11
+		check "IPv6" mute b1 fd00:50::11
+		check "a1 to the hostonly network" mute a1 192.168.70.14
+		check "and back" mute h1 192.168.50.11
+		check "IPv6" mute h1 fd00:50::11
 		must ip -n "$P-wire" route del 192.168.0.0/16 via 10.0.0.100
 		must ip -n "$P-wire" route del fd00:50::/32 via fd00::100
 	done

@@ -74,8 +74,8 @@ for hook in $HOOKS; do
 			check "the wire, IPv6" pings d1 fd00::200
 			check "far, IPv6" pings d1 fd01::2
 		else
-			check "not the wire" silent d1 10.0.0.200
-			check "not the wire, IPv6" silent d1 fd00::200
+			check "not the wire" mute d1 10.0.0.200
+			check "not the wire, IPv6" mute d1 fd00::200
 		fi
 		end $server
 		rm -f "$T/dnsmasq.log"
