@@ -15,10 +15,14 @@
 #include "nat_quote.h"
 #include "offload.h"
 
-#define AF_INET	 2
-#define AF_INET6 10
+#define AF_INET	      2
+#define AF_INET6      10
 
-#define NAT_WHY	 0x100 /* with an enum reason: it goes nowhere */
+#define NAT_WHY	      0x100 /* with an enum reason: it goes nowhere */
+
+#define ICMP_REDIRECT 5
+#define NAT_PIECE     64  /* octets that are summed at once */
+#define NAT_PIECES    144 /* of a jumbo frame */
 
 /* Ports that are mapped to each other (RFC 4787, REQ-3 a). */
 #define NAT_WELL_KNOWN 1024
@@ -167,13 +171,32 @@ static __always_inline __u32 nat_hop_note(const struct bpf_fib_lookup *f, const 
 	return place;
 }
 
-/* Whether a VM's source address is one of its network's subnet. */
+/* Whether a source address is of a network's subnet. */
 static __always_inline bool nat_inside(const struct l3 *l, const struct nat_network *n)
 {
 	if (l->family == 4)
 		return n->subnet && (l->key.src[0] >> 32 & n->mask) == n->subnet;
 	return (n->subnet6[0] | n->subnet6[1]) && (l->key.src[0] & n->mask6[0]) == n->subnet6[0] &&
 	       (l->key.src[1] & n->mask6[1]) == n->subnet6[1];
+}
+
+/* Whether it may be a VM's: not the gateway's own. */
+static __always_inline bool nat_vms(const struct l3 *l, const struct nat_network *n)
+{
+	if (!nat_inside(l, n))
+		return false;
+	if (l->family == 4)
+		return l->key.src[0] >> 32 != n->gateway;
+	return l->key.src[0] != n->gateway6[0] || l->key.src[1] != n->gateway6[1];
+}
+
+/* Whether the host may see it: so may also who has no address yet, and link-local ones. */
+static __always_inline bool nat_vms_or_none(const struct l3 *l, const struct nat_network *n)
+{
+	if (l->family == 4)
+		return !l->key.src[0] || nat_vms(l, n);
+	return l->key.src[0] >> 54 == 0xfe80 >> 6 || !(l->key.src[0] | l->key.src[1]) ||
+	       nat_vms(l, n);
 }
 
 /*
@@ -245,8 +268,10 @@ __noinline int nat_route(struct __sk_buff *skb, __u32 place, __u32 network)
 	long found;
 	int way;
 
-	if (!l || !n || !l->family)
+	if (!l || !n)
 		return NAT_NONE;
+	if (!l->family) /* nothing that the host might make IP of, and route */
+		return l->ethertype == ETH_P_ARP ? NAT_NONE : NAT_WHY | DROP_NO_ROUTE;
 	if (l->flags & L3_BAD)
 		return NAT_WHY | DROP_BAD_HEADER;
 	length = skb->gso_size ? skb->gso_size + (l->l4 - l->offset) + l->header : l->length;
@@ -259,15 +284,19 @@ __noinline int nat_route(struct __sk_buff *skb, __u32 place, __u32 network)
 		nat_follow(skb, &f, l, n);
 	}
 	if (found == BPF_FIB_LKUP_RET_NOT_FWDED) {
+		if (!nat_vms_or_none(l, n))
+			return NAT_WHY | DROP_NAT_SOURCE;
 		slot = nat_slot(l->key.dst, l->family);
 		if (!slot || !(n->flags & NAT_ROUTES) || !nat_is_bound(skb, place, slot))
 			return NAT_NONE;
-		return nat_inside(l, n) ? NAT_HAIRPIN : NAT_WHY | DROP_NAT_SOURCE;
+		return nat_vms(l, n) ? NAT_HAIRPIN : NAT_WHY | DROP_NAT_SOURCE;
 	}
 	if (!(n->flags & NAT_ROUTES))
 		return nat_unreachable(l, 13, 1);
-	if (!nat_inside(l, n))
+	if (!nat_vms(l, n))
 		return NAT_WHY | DROP_NAT_SOURCE;
+	if (l->family == 4 && l->flags & L3_ERROR && l->type == ICMP_REDIRECT)
+		return NAT_WHY | DROP_NAT_PROTOCOL;
 	way = nat_routed(l, n, &f, found);
 	if (way != NAT_OUT)
 		return way;
@@ -604,6 +633,62 @@ static __always_inline int nat_unknown(struct __sk_buff *skb, const struct l3 *l
 	return nat_host_has(skb, place, l->nat_addr, true) ? NAT_NOT_OURS : NAT_FILTERED;
 }
 
+/* A sum over the octets of a frame, in pieces. */
+struct nat_octets {
+	struct __sk_buff *skb;
+	__u32 at;
+	__u32 end;
+	__s64 sum;
+	__u8 piece[NAT_PIECE];
+};
+
+static long nat_sum_piece(__u32 i, struct nat_octets *o)
+{
+	__u32 n = o->end - o->at;
+
+	if (o->at >= o->end)
+		return 1;
+	if (n > NAT_PIECE)
+		n = NAT_PIECE;
+	if (n < NAT_PIECE)
+		__builtin_memset(o->piece, 0, NAT_PIECE);
+	if (l3_copy(o->skb, o->at, o->piece, n, NAT_PIECE))
+		return 1;
+	o->sum = bpf_csum_diff(NULL, 0, (__be32 *)o->piece, NAT_PIECE, o->sum);
+	o->at += n;
+	return 0;
+}
+
+/*
+ * Whether an error's checksum is right, and that of the IPv4 header that it quotes (RFC 5508,
+ * REQ-3). An IPv6 packet's header is in its sum.
+ */
+__noinline int nat_error_sound(struct __sk_buff *skb, __u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place), *q = l3_quoted_of(place);
+	struct nat_octets o = {.skb = skb};
+
+	if (!l || !q)
+		return 0;
+	o.at = l->l4;
+	o.end = l->offset + l->length;
+	if (l->family == 6) {
+		o.sum = bpf_csum_diff(NULL, 0, (__be32 *)(l->head + 8), 32, 0);
+		o.sum = csum_fold32(o.sum) + bpf_htons(l->length - (l->l4 - l->offset)) +
+			bpf_htons(IPPROTO_ICMPV6);
+	}
+	bpf_loop(NAT_PIECES, nat_sum_piece, &o, 0);
+	if (o.at != o.end || csum_fold32(o.sum) != 0xffff)
+		return 0;
+	if (l->family == 6)
+		return 1;
+	o.at = q->offset;
+	o.end = q->l4;
+	o.sum = 0;
+	bpf_loop(2, nat_sum_piece, &o, 0);
+	return csum_fold32(o.sum) == 0xffff;
+}
+
 /*
  * Looks at a packet that the wire sent to the host, in l3_scratch[place]. Returns enum nat_found;
  * if it is not the host's, l3.key has its internal destination from now on.
@@ -612,6 +697,7 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct l3 *q = l3_quoted_of(place);
+	struct nat_network *n;
 	struct nat_flow *nat;
 	struct flow_at at;
 	bool opening, known;
@@ -619,7 +705,8 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 
 	if (!l || !q || !l->family || l->flags & (L3_BAD | L3_GROUP))
 		return NAT_NOT_OURS;
-	if (l->flags & L3_ERROR && l3_quoted(skb, place))
+	if (l->flags & L3_ERROR && (l3_quoted(skb, place) || q->key.src[0] != l->key.dst[0] ||
+				    q->key.src[1] != l->key.dst[1]))
 		return NAT_NOT_OURS;
 	if (!hairpin && nat_slot(l->key.src, l->family)) /* nobody but us has that address */
 		return NAT_NOT_OURS;
@@ -628,6 +715,11 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 	network = nat_owner(l, q, ifindex);
 	if (!network)
 		return NAT_NOT_OURS;
+	n = nat_network(network);
+	if (n && network != NAT_HOST && nat_inside(l, n)) /* nor is that out there */
+		return NAT_FILTERED;
+	if (l->flags & L3_ERROR && !nat_error_sound(skb, place))
+		return NAT_FILTERED;
 	if ((l->flags & (L3_FRAG | L3_FRAG_LATER)) == L3_FRAG)
 		nat_frag_note(l);
 	nat_key_inside(l, q, network);
@@ -836,6 +928,19 @@ __noinline int nat_too_big(__u32 place)
 	return 0;
 }
 
+/* A connection that is not translated, but would have to be, ends: it may be opened anew. */
+static __always_inline void nat_unmapped(struct l3 *l, __u32 place)
+{
+	struct flow_at at;
+	bool opening;
+
+	if (l->nat == NAT_IN || !flow_tracks(l))
+		return;
+	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+	if (at.flow)
+		flow_take(&at, &l->flow, opening);
+}
+
 /*
  * Translates the packet in l3_scratch[place], that was judged and may pass, as l3.nat says.
  * Returns REASON_NONE or why it cannot be.
@@ -847,8 +952,10 @@ __noinline int nat_translate(struct __sk_buff *skb, __u32 place)
 
 	if (!l)
 		return DROP_NO_MEMORY;
-	if (!l->nat_addr)
+	if (!l->nat_addr) {
+		nat_unmapped(l, place);
 		return DROP_NAT_PROTOCOL;
+	}
 	hops = l->family == 4 ? l->head[8] : l->head[7];
 	if (hops <= 1 && l->nat < NAT_HOST_OUT) {
 		l->answer = l->family == 4 ? 11 << 8 : 3 << 8;

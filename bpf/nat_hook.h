@@ -45,8 +45,12 @@ static __always_inline enum reason nat_leave(struct pkt *p)
 {
 	int way;
 
-	if (!READ_ONCE(p->net->gateway) || p->vid || p->inner_tag || l3_parse(p) || !p->l3)
+	if (!READ_ONCE(p->net->gateway) || p->vid)
 		return REASON_NONE;
+	if (p->inner_tag)
+		return DROP_DOUBLE_TAG;
+	if (l3_parse(p) || !p->l3)
+		return DROP_NO_MEMORY;
 	way = nat_route(p->ctx, p->from_host, p->in_policy.network);
 	if (way & NAT_WHY)
 		return way & (NAT_WHY - 1);
@@ -88,6 +92,7 @@ static __always_inline void nat_remember(struct pkt *p)
 static __always_inline enum verdict nat_send(struct pkt *p)
 {
 	struct l3 *l = p->l3;
+	__u32 tag;
 	int why;
 
 	if (!l)
@@ -104,6 +109,9 @@ static __always_inline enum verdict nat_send(struct pkt *p)
 	if (l->nat != NAT_IN) {
 		nat_note(p->from_host, p->src);
 		nat_remember(p);
+		tag = p->tag;
+		if (tc_retag(p->ctx, &tag, NO_TAG))
+			return drop(p, DROP_NO_MEMORY);
 		return TO_WIRE;
 	}
 	if (nat_to_vm(p->ctx, p->from_host, p->net->host_mac_raw))

@@ -61,15 +61,12 @@ static int put_settings(const struct gateway *g)
 		const char *family, *key;
 		int value;
 	} settings[] = {
-		{"ipv4", "forwarding", g->routes}, /* bpf_fib_lookup() asks for it */
-		{"ipv4", "accept_local", 1},	   /* a VM that reaches itself by its forward */
-		{"ipv4", "rp_filter", 0},
-		{"ipv4", "send_redirects", 0},
-		{"ipv6", "disable_ipv6", !ipv6},
-		{"ipv6", "accept_ra", 0},
-		{"ipv6", "autoconf", 0},
-		{"ipv6", "accept_dad", 0},
-		{"ipv6", "forwarding", g->routes && ipv6},
+		{"ipv4", "forwarding", true}, /* bpf_fib_lookup() asks for it */
+		{"ipv4", "accept_local", 1},  /* a VM that reaches itself by its forward */
+		{"ipv4", "rp_filter", 0},	 {"ipv4", "send_redirects", 0},
+		{"ipv6", "disable_ipv6", !ipv6}, {"ipv6", "accept_ra", 0},
+		{"ipv6", "autoconf", 0},	 {"ipv6", "accept_dad", 0},
+		{"ipv6", "forwarding", ipv6},
 	};
 	char other[PORT_NAME_LEN];
 	int err = 0;
