@@ -6,10 +6,8 @@
 #ifndef BPF_FLOOD_H
 #define BPF_FLOOD_H
 
+#include "nat_away.h"
 #include "pipeline.h"
-
-/* On frames that the switch hands to its own programs at the uplink; removed there. */
-#define MARK_SWITCHED 0x78647063
 
 enum flood_kind {
 	FLOOD_UNKNOWN, /* unicast to an address that is not in the table */

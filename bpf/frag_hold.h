@@ -10,6 +10,7 @@
 
 #include "../maps/frag_held.maps.h"
 #include "judge.h"
+#include "nat.h"
 
 /* On frames that come again. */
 #define MARK_HELD 0x78647064
@@ -99,18 +100,54 @@ __noinline int frag_release(struct __sk_buff *skb, __u32 place, __u32 ifindex)
 	return way ? frag_become(skb, first, length) : 0;
 }
 
+/*
+ * Fragments from the wire are the VM's that gets the first one: they wait likewise, by their
+ * addresses outside; but the host gets them as well, for they may be its own. Returns 0, -1: the
+ * frame is lost.
+ */
+__noinline int frag_outside(struct __sk_buff *skb, __u32 place, __u32 port, __u32 ours)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	__u64 dst[2];
+	__u32 network;
+	int lost = 0;
+
+	if (!l || !(l->flags & L3_FRAG) || l->flags & L3_BAD)
+		return 0;
+	dst[0] = l->key.dst[0];
+	dst[1] = l->key.dst[1];
+	network = l->network;
+	l->in_id = port;
+	l->network = NAT_SPACE_NETWORK;
+	l->vid = NAT_OUTSIDE_VID;
+	if (ours && !(l->flags & L3_FRAG_LATER)) {
+		nat_external_dst(l);
+		lost = frag_release(skb, place, skb->ifindex);
+	} else if (!ours && l->flags & L3_FRAG_LATER && nat_slot(l->key.dst, l->family)) {
+		frag_hold(skb, place);
+	}
+	l->key.dst[0] = dst[0];
+	l->key.dst[1] = dst[1];
+	l->network = network;
+	l->vid = 0;
+	return lost;
+}
+
 /* A frame that comes again: what was counted when it was kept is taken back. */
 static __always_inline void frag_again(__u32 ifindex, __u32 len)
 {
 	__u32 port = port_by_ifindex(ifindex);
 	struct port_stats *s = bpf_map_lookup_elem(&port_stats, &port);
 	struct port_drops *d = bpf_map_lookup_elem(&port_drops, &port);
+	struct port *p = bpf_map_lookup_elem(&ports, &port);
+	bool nat = p && port_policy(p).nat;
 
 	if (!s || !d)
 		return;
 	s->rx_packets--;
 	s->rx_bytes -= len;
-	d->count[DROP_FRAG_FIRST]--;
+	if (!nat) /* there it was not counted as dropped */
+		d->count[DROP_FRAG_FIRST]--;
 }
 
 /* After a packet was judged: keeps it, or sends what waited for it. Returns 0, -1: it is lost. */

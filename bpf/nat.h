@@ -501,6 +501,15 @@ __noinline int nat_bind(struct __sk_buff *skb, __u32 place)
 #define NAT_OUTSIDE_VID	  0xfff
 #define NAT_HOST_VID	  0xfff
 
+/* The packet's destination is as the wire has it. */
+static __always_inline void nat_external_dst(struct l3 *l)
+{
+	struct nat_addr *a = nat_addr(l->nat_addr);
+
+	if (a)
+		nat_l3_addr(l->key.dst, a->addr, l->family);
+}
+
 /* The packet's addresses are those of a network (id, or NAT_HOST). */
 static __always_inline void nat_space(struct l3 *l, __u32 network)
 {
@@ -556,7 +565,7 @@ static __always_inline __u32 nat_owner(struct l3 *l, const struct l3 *q, __u32 i
 	struct nat_binding *b;
 	struct nat_pool *pool;
 
-	if (!a || a->ifindex != ifindex)
+	if (!a || (ifindex && a->ifindex != ifindex))
 		return 0;
 	proto = nat_endpoint_of(l, q);
 	l->nat_addr = slot;
@@ -691,9 +700,10 @@ __noinline int nat_error_sound(struct __sk_buff *skb, __u32 place)
 
 /*
  * Looks at a packet that the wire sent to the host, in l3_scratch[place]. Returns enum nat_found;
- * if it is not the host's, l3.key has its internal destination from now on.
+ * if it is not the host's, l3.key has its internal destination from now on. ifindex: of the uplink,
+ * 0: any. own: it may be from one of our external addresses.
  */
-__noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32 hairpin)
+__noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32 own)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct l3 *q = l3_quoted_of(place);
@@ -708,7 +718,7 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 	if (l->flags & L3_ERROR && (l3_quoted(skb, place) || q->key.src[0] != l->key.dst[0] ||
 				    q->key.src[1] != l->key.dst[1]))
 		return NAT_NOT_OURS;
-	if (!hairpin && nat_slot(l->key.src, l->family)) /* nobody but us has that address */
+	if (!own && nat_slot(l->key.src, l->family)) /* nobody but us has that address */
 		return NAT_NOT_OURS;
 	l->network = NAT_SPACE_NETWORK;
 	l->vid = NAT_OUTSIDE_VID;
@@ -773,6 +783,65 @@ struct nat_fields {
 	__be16 old_port;
 };
 
+/*
+ * SCTP's checksum (RFC 9260, appendix A) is a CRC32c of the whole packet, which is linear: what
+ * changes in it is the CRC of the change alone, a port of 16 bits with so many octets behind. To
+ * append a zero octet is a multiplication by x^8, which is repeated by squares. Bits are reflected.
+ */
+#define CRC32C 0x82f63b78
+
+/* All bits, or none. Not a branch: the verifier would follow both ways of each. */
+static __always_inline __u32 crc_mask(__u32 bit)
+{
+	__u32 mask = -(bit & 1);
+
+	asm volatile("" : "+r"(mask));
+	return mask;
+}
+
+/* a * b modulo the polynomial. */
+__noinline __u32 crc_multiply(__u32 a, __u32 b)
+{
+	__u32 product = 0;
+
+	for (int i = 0; i < 32; i++) {
+		product ^= crc_mask(a >> 31) & b;
+		a <<= 1;
+		b = b >> 1 ^ (crc_mask(b) & CRC32C);
+	}
+	return product;
+}
+
+/* What changes in a CRC when `diff` (the octets as they lie, exclusive or) is in front of n octets.
+ */
+__noinline __u32 nat_crc_diff(__u32 diff, __u32 n)
+{
+	__u32 crc = diff & 0xffff, square = 0x00800000, mask; /* x^8 */
+
+	for (int i = 0; i < 16; i++)
+		crc = crc >> 1 ^ (crc_mask(crc) & CRC32C);
+	for (int i = 0; i < 16; i++) {
+		mask = crc_mask(n >> i);
+		crc = (crc_multiply(crc, square) & mask) | (crc & ~mask);
+		square = crc_multiply(square, square);
+	}
+	return crc;
+}
+
+/* Likewise, into the packet: unless its checksum is left to the hardware. */
+static __always_inline int nat_rewrite_sctp(struct __sk_buff *skb, const struct l3 *l,
+					    const struct nat_fields *to, __u32 at)
+{
+	__u32 crc, length = l->offset + l->length - l->l4;
+
+	if (hook_load(skb, l->l4 + 8, &crc, 4))
+		return -1;
+	if (!crc)
+		return 0;
+	crc ^= nat_crc_diff(to->old_port ^ to->port, length - at - 2);
+	return bpf_skb_store_bytes(skb, l->l4 + 8, &crc, 4, 0);
+}
+
 /* The transport header's new port, and its checksum. sum: what the address adds to it. */
 static __always_inline int nat_rewrite_l4(struct __sk_buff *skb, const struct l3 *l,
 					  const struct nat_fields *to, __u32 at, __s64 sum)
@@ -785,6 +854,8 @@ static __always_inline int nat_rewrite_l4(struct __sk_buff *skb, const struct l3
 		return -1;
 	if (to->port == to->old_port)
 		return 0;
+	if (l->proto == IPPROTO_SCTP && nat_rewrite_sctp(skb, l, to, at))
+		return -1;
 	if (check && bpf_l4_csum_replace(skb, l->l4 + check, to->old_port, to->port, 2 | zero))
 		return -1;
 	return bpf_skb_store_bytes(skb, l->l4 + at, &to->port, 2, 0);

@@ -12,7 +12,7 @@
 #define BPF_NAT_HOST_H
 
 #include "judge.h"
-#include "nat.h"
+#include "nat_away.h"
 #include "port.h"
 
 /* Whether a VM has a connection with the packet's endpoints. l: as the wire sees the packet. */
@@ -133,6 +133,30 @@ __noinline int nat_host_rewrite(struct __sk_buff *skb)
 		return 0;
 	l->nat = NAT_HOST_OUT;
 	return nat_rewrite(skb, place);
+}
+
+/*
+ * A packet that the host sends to itself, by lo, to an external endpoint that is forwarded: the VM
+ * gets it. Returns what becomes of it.
+ */
+static __always_inline int nat_local(struct __sk_buff *skb)
+{
+	__u32 place = 1;
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	int found;
+
+	if (!l || (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6)))
+		return TC_ACT_UNSPEC;
+	l3_read(skb, place, ETH_HLEN, skb->protocol);
+	if (l->flags & L3_FRAG || !nat_slot(l->key.dst, l->family))
+		return TC_ACT_UNSPEC;
+	found = nat_look(skb, place, 0, true);
+	if (found != NAT_KNOWN && found != NAT_OPENS)
+		return TC_ACT_UNSPEC;
+	l->nat = NAT_IN;
+	if (nat_translate(skb, place))
+		return TC_ACT_SHOT;
+	return nat_redirect(skb, place, true, skb->len);
 }
 
 /*

@@ -60,6 +60,13 @@ int xdpctl_egress(struct __sk_buff *skb)
 	return switch_frame(skb, true);
 }
 
+/* lo, while there are forwards: what the host sends to itself. */
+SEC("tc")
+int xdpctl_local(struct __sk_buff *skb)
+{
+	return nat_local(skb);
+}
+
 /* Run once by the command line, never attached. */
 SEC("tc")
 int xdpctl_gc(struct __sk_buff *skb)

@@ -165,6 +165,7 @@ static int load_tc(struct state *s, int *gc)
 	err = err ?: keep_maps(s, tc->obj);
 	err = err ?: attach_keep_prog(&s->progs[PROG_TC_INGRESS], tc->progs.xdpctl_ingress);
 	err = err ?: attach_keep_prog(&s->progs[PROG_TC_EGRESS], tc->progs.xdpctl_egress);
+	err = err ?: attach_keep_prog(&s->progs[PROG_TC_LOCAL], tc->progs.xdpctl_local);
 	err = err ?: attach_keep_prog(&s->progs[PROG_FLOW_FLUSH], tc->progs.xdpctl_flow_flush);
 	err = err ?: attach_keep_prog(gc, tc->progs.xdpctl_gc);
 	tc_bpf__destroy(tc);
@@ -519,6 +520,59 @@ int attach_repair(struct state *s, __u32 id, struct port_info *info, const struc
 	if (info->xdp_mode)
 		err = xdp_attach(s, id, dev, info->xdp_mode);
 	return err ? fail(err, "%s: cannot attach XDP: %s", dev->name, strerror(-err)) : 0;
+}
+
+/* ---- the host's own packets to itself ---- */
+
+static int local_tcx(const struct state *s, const char *path, __u32 ifindex)
+{
+	int prog = s->progs[PROG_TC_LOCAL], fd, err = 0;
+
+	if (attach_link_on(path, ifindex)) {
+		fd = bpf_obj_get(path);
+		err = fd < 0 ? -errno : bpf_link_update(fd, prog, NULL);
+	} else {
+		attach_link_remove(path);
+		fd = bpf_link_create(prog, ifindex, TCX_EGRESS, NULL);
+		if (fd < 0)
+			err = fd;
+		else if (bpf_obj_pin(fd, path))
+			err = -errno;
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int local_clsact(const struct state *s, __u32 ifindex)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
+		    .prog_fd = s->progs[PROG_TC_LOCAL], .flags = BPF_TC_F_REPLACE);
+	int err = bpf_tc_hook_create(&hook);
+
+	return err && err != -EEXIST ? err : bpf_tc_attach(&hook, &opts);
+}
+
+int attach_local(const struct state *s, bool on)
+{
+	char path[128];
+	struct netdev lo;
+	int err = 0;
+
+	snprintf(path, sizeof(path), "%s/link_tc_local", s->dir);
+	if (netdev_get("lo", 0, &lo))
+		return 0;
+	if (on)
+		err = attach_features()->tcx ? local_tcx(s, path, lo.ifindex)
+					     : local_clsact(s, lo.ifindex);
+	else if (attach_features()->tcx)
+		attach_link_remove(path);
+	else if (netdev_has_clsact(lo.ifindex)) {
+		clsact_remove(&lo, true);
+		clsact_drop(&lo);
+	}
+	return err ? fail(err, "lo: cannot attach for forwards: %s", strerror(-err)) : 0;
 }
 
 int attach_replace(struct state *s, __u32 id, const struct port_info *info)

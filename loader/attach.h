@@ -54,6 +54,8 @@ int attach_repair(struct state *s, __u32 id, struct port_info *info, const struc
 /* Whether a port's TC programs are still on its device: they die with a device, also when
  * a new one gets its name and index. */
 bool attach_alive(const struct state *s, __u32 id, const struct port_info *info);
+/* Puts the program that forwards what the host sends to itself on lo, or takes it away. */
+int attach_local(const struct state *s, bool on);
 /* The port's programs become s->progs, without a gap. */
 int attach_replace(struct state *s, __u32 id, const struct port_info *info);
 

@@ -198,5 +198,20 @@ int gateway_keep(const struct gateway *g, const struct netdev *dev)
 		err = change_device(dev->ifindex, 0, g->mtu) ?: change_device(dev->link, 0, g->mtu);
 	if (err)
 		return fail(err, "network %s: its MTU cannot be set: %s", g->name, strerror(-err));
-	return give_addresses(g, dev->ifindex);
+	return put_settings(g) ?: give_addresses(g, dev->ifindex);
+}
+
+bool gateway_forwards(const struct gateway *g)
+{
+	char path[128], value = '0';
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/forwarding", g->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true; /* nothing to be put right here */
+	if (read(fd, &value, 1) != 1)
+		value = '1';
+	close(fd);
+	return value != '0';
 }

@@ -26,6 +26,8 @@ struct gateway {
 int gateway_make(const struct gateway *g, __u32 *ifindex);
 /* Gives it its addresses again, if somebody took them away, and its MTU. */
 int gateway_keep(const struct gateway *g, const struct netdev *dev);
+/* Whether the device's forwarding is as it was made: `sysctl net.ipv4.ip_forward` changes all. */
+bool gateway_forwards(const struct gateway *g);
 /* Removes the device of a network; ifindex and mac: as they were. Also half-made ones. */
 void gateway_remove(__u32 network, __u32 ifindex, const __u8 mac[6]);
 /* The id of the network whose device's other end has this name, 0: none. */

@@ -319,6 +319,7 @@ static int sync_slots(struct state *s, __u64 again)
 	for (__u32 i = 0; i < l.n && !err; i++)
 		derive_network(s, &plan, &l.at[i]);
 	err = err ?: nat_rules_bind(s, &rules, &l, fresh | again) ?: nat_plan_tidy(s, &plan);
+	err = err ?: attach_local(s, rules.n);
 	nat_rules_free(&rules);
 	netaddrs_free(&addrs);
 	nat_list_free(&l);
@@ -601,6 +602,7 @@ void nat_remove_devices(struct state *s)
 
 	if (s->maps[MAP_NAT_INFO] < 0)
 		return;
+	attach_local(s, false);
 	for (err = bpf_map_get_next_key(s->maps[MAP_NAT_INFO], NULL, &next); !err;) {
 		id = next;
 		remove_device(s, id);
@@ -672,7 +674,7 @@ static int keep_device(struct state *s, struct nat_entry *e, const struct netadd
 	g = gateway_of(e->id, e->net.name, e->net.mode == NETWORK_NAT, &info);
 	if (info.mtu == e->info.mtu)
 		g.mtu = 0;
-	if (g.mtu || !has_address(addrs, info.ifindex, &g.address) ||
+	if (g.mtu || !gateway_forwards(&g) || !has_address(addrs, info.ifindex, &g.address) ||
 	    !has_address(addrs, info.ifindex, &g.address6))
 		err = gateway_keep(&g, &dev);
 	if (err || !memcmp(&info, &e->info, sizeof(info)))

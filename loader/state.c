@@ -38,7 +38,7 @@ const char *const state_map_names[MAP_COUNT] = {
 #undef X
 };
 const char *const state_prog_pins[PROG_COUNT] = {"prog_xdp", "prog_tc_ingress", "prog_tc_egress",
-						 "prog_flow_flush"};
+						 "prog_tc_local", "prog_flow_flush"};
 
 /* There is one: the namespace is entered once per process. */
 static struct state the_state = {.lock = -1};
