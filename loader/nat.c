@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "addr.h"
+#include "attach.h"
 #include "err.h"
 #include "flow.h"
 #include "gateway.h"
