@@ -12,12 +12,25 @@ struct flow_flush_round {
 	__u32 busy; /* FLOW_FLUSH_BUSY or 0 */
 };
 
+/* Whether a flow has one of the external endpoints that are asked for. */
+static __always_inline bool flow_flush_external(const struct flow_bucket *b, __u32 place,
+						const struct flow_flush *ask)
+{
+	struct nat_flow *n;
+
+	if (!ask->filter.nat_mask)
+		return true;
+	n = nat_flow(ask->opening, b->number, place);
+	return n && b->flow[place].flags & FLOW_NAT &&
+	       (((__u32)n->addr << 16 | n->port) & ask->filter.nat_mask) == ask->filter.nat;
+}
+
 /* A global function: the verifier of 6.1 follows its branches once, not for each place. */
 __noinline int flow_flush_fits(const struct flow_bucket *b, __u32 place,
-			       const struct flow_filter *filter)
+			       const struct flow_flush *ask)
 {
-	return b && filter && place < FLOW_WAYS && READ_ONCE(b->tag[place]) &&
-	       flow_fits(&b->flow[place], filter);
+	return b && ask && place < FLOW_WAYS && READ_ONCE(b->tag[place]) &&
+	       flow_fits(&b->flow[place], &ask->filter) && flow_flush_external(b, place, ask);
 }
 
 /* Removes the flow of one place if it fits. Returns how many were, or FLOW_FLUSH_BUSY. */
@@ -25,11 +38,11 @@ __noinline __u32 flow_flush_place(struct flow_bucket *b, __u32 place, const stru
 {
 	__u32 removed = 0;
 
-	if (!b || !ask || place >= FLOW_WAYS || !flow_flush_fits(b, place, &ask->filter))
+	if (!b || !ask || place >= FLOW_WAYS || !flow_flush_fits(b, place, ask))
 		return 0;
 	if (!flow_lock(b))
 		return FLOW_FLUSH_BUSY;
-	if (flow_flush_fits(b, place, &ask->filter)) { /* still */
+	if (flow_flush_fits(b, place, ask)) { /* still */
 		flow_remove(b, place, ask->opening);
 		removed = 1;
 	}

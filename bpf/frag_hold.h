@@ -119,7 +119,7 @@ __noinline int frag_outside(struct __sk_buff *skb, __u32 place, __u32 port, __u3
 	network = l->network;
 	l->in_id = port;
 	l->network = NAT_SPACE_NETWORK;
-	l->vid = NAT_OUTSIDE_VID;
+	l->vid = NAT_SPACE_VID;
 	if (ours && !(l->flags & L3_FRAG_LATER)) {
 		nat_external_dst(l);
 		lost = frag_release(skb, place, skb->ifindex);

@@ -493,14 +493,6 @@ __noinline int nat_bind(struct __sk_buff *skb, __u32 place)
 
 /* ---- from the wire ---- */
 
-/*
- * Spaces of addresses besides the networks': outside, for what is remembered of fragments there,
- * and NAT_HOST. They are a VLAN that no network has NAT in.
- */
-#define NAT_SPACE_NETWORK 1
-#define NAT_OUTSIDE_VID	  0xfff
-#define NAT_HOST_VID	  0xfff
-
 /* The packet's destination is as the wire has it. */
 static __always_inline void nat_external_dst(struct l3 *l)
 {
@@ -514,7 +506,7 @@ static __always_inline void nat_external_dst(struct l3 *l)
 static __always_inline void nat_space(struct l3 *l, __u32 network)
 {
 	l->network = network == NAT_HOST ? NAT_SPACE_NETWORK : network;
-	l->vid = network == NAT_HOST ? NAT_HOST_VID : 0;
+	l->vid = network == NAT_HOST ? NAT_SPACE_VID : 0;
 }
 
 /* What nat_look() finds. */
@@ -721,7 +713,7 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 	if (!own && nat_slot(l->key.src, l->family)) /* nobody but us has that address */
 		return NAT_NOT_OURS;
 	l->network = NAT_SPACE_NETWORK;
-	l->vid = NAT_OUTSIDE_VID;
+	l->vid = NAT_SPACE_VID;
 	network = nat_owner(l, q, ifindex);
 	if (!network)
 		return NAT_NOT_OURS;

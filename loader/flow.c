@@ -158,7 +158,7 @@ static void visit_table(const struct flow_view *v, bool opening, const struct fl
 	for (__u32 at = 0; at < buckets; at++)
 		for (__u32 i = 0; i < FLOW_WAYS; i++)
 			if (read_flow(&b[at], n ? &n[at] : NULL, i, v->now, &f, &nat, &left) &&
-			    flow_fits(&f, filter))
+			    (f.key.rest & 0xfff) != NAT_SPACE_VID && flow_fits(&f, filter))
 				visit(&f, nat.addr ? &nat : NULL, left, opening, data);
 }
 

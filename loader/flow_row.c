@@ -88,7 +88,8 @@ struct json_object *flow_row(const struct flow *f, const struct nat_flow *nat,
 {
 	__u32 network = (f->key.rest >> 12 & 0xfff) + 1, src = f->flags & FLOW_SECOND ? 1 : 0;
 	struct json_object *o = json_object_new_object();
-	__u16 dev = f->port[src];
+	/* one that is translated is the VM's, whoever has opened it */
+	__u16 dev = f->flags & FLOW_NAT ? f->owner : f->port[src];
 	char proto[PROTO_TEXT];
 
 	json_object_object_add(o, "network", out_string(names->networks[network]));

@@ -46,7 +46,13 @@ struct nat_addr {
 };
 _Static_assert(sizeof(struct nat_addr) == 64, "one cache line");
 
-#define NAT_HOST 0xffff /* as a network: connections of the host that are translated */
+/*
+ * Spaces of addresses besides the networks', in keys of connections (the host's own ones that are
+ * translated, NAT_HOST) and of fragments (outside): as a VLAN that there is not (802.1Q, table 9-2).
+ */
+#define NAT_SPACE_NETWORK 1
+#define NAT_SPACE_VID	  0xfff
+#define NAT_HOST	  0xffff /* as a network: connections of the host that are translated */
 #define NAT_FORWARD \
 	0x80000000 /* in refs: bound by the command line, whether there are flows or not */
 
