@@ -270,16 +270,21 @@ static int remember(struct state *s, const struct nat_rule_entry *r)
 		   : 0;
 }
 
-/* What a VM with a static address sent until now had another one. */
-static int flush_inside(struct state *s, const struct nat_rule_entry *r)
+/*
+ * Ends the connections of a VM whose external address changes: those that it opened, and, when it
+ * loses a static one, those that came in by it.
+ */
+static int flush_inside(struct state *s, const struct nat_rule_entry *r, bool opened_there)
 {
 	struct prefix inside =
 		nat_prefix(r->rule.internal, r->key.family, r->key.family == 4 ? 32 : 128);
 	struct flow_filter of_vm = {.rest = FLOW_REST(0, r->key.network, 0),
 				    .rest_mask = FLOW_REST_NETWORK};
+	struct flow_filter to_vm = of_vm;
 
 	flow_filter_src(&of_vm, &inside);
-	return flow_forget(s, &of_vm);
+	flow_filter_dst(&to_vm, &inside);
+	return flow_forget(s, &of_vm) ?: opened_there ? flow_forget(s, &to_vm) : 0;
 }
 
 static int withdraw(struct state *s, const struct nat_entry *net, const struct nat_rule_entry *r)
@@ -287,7 +292,8 @@ static int withdraw(struct state *s, const struct nat_entry *net, const struct n
 	int err = nat_rule_is_static(r) ? 0 : unbind_rule(s, r, net->uplink_ifindex, true);
 
 	bpf_map_delete_elem(s->maps[MAP_NAT_RULES], &r->key);
-	return err ?: nat_sync(s);
+	err = err ?: nat_sync(s);
+	return err || !nat_rule_is_static(r) ? err : flush_inside(s, r, true);
 }
 
 int nat_rule_add(struct state *s, const struct nat_entry *net, struct nat_rule_entry *r)
@@ -301,7 +307,7 @@ int nat_rule_add(struct state *s, const struct nat_entry *net, struct nat_rule_e
 	if (!err) {
 		err = nat_sync(s);
 		if (!err)
-			err = nat_rule_is_static(r) ? flush_inside(s, r)
+			err = nat_rule_is_static(r) ? flush_inside(s, r, false)
 						    : bind_rule(s, r, net->uplink_ifindex, ~0ULL);
 		if (err) {
 			snprintf(why, sizeof(why), "%s", err_message());
