@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <bpf/bpf.h>
 #include "acl.h"
 #include "acl_log.h"
 #include "cmd.h"
@@ -68,6 +69,19 @@ static int find_target(struct state *s, struct target *t)
 	return t->network ? network_find(s, t->network, &t->id, &network) : 0;
 }
 
+/* A list that would judge nothing is refused. */
+static int check_target(struct state *s, const struct target *t)
+{
+	struct port_info port;
+
+	if (t->dev && !bpf_map_lookup_elem(s->maps[MAP_PORT_INFO], &t->id, &port) && port.nat_only)
+		return fail(EINVAL,
+			    "dev %s: the uplink of nat networks alone has no lists (they and "
+			    "their ports have)",
+			    t->dev);
+	return 0;
+}
+
 static __u32 list_of(const struct target *t)
 {
 	return t->dev ? ACL_PORT_LIST(t->id, t->direction) : ACL_NETWORK_LIST(t->id, t->direction);
@@ -86,7 +100,7 @@ static int open_list(struct target *t, struct state **s, struct acl_list *out)
 	int err = state_open(STATE_WRITE, s);
 
 	*out = (struct acl_list){};
-	return err ?: find_target(*s, t) ?: acl_open(*s, list_of(t), out);
+	return err ?: find_target(*s, t) ?: check_target(*s, t) ?: acl_open(*s, list_of(t), out);
 }
 
 /* ---- changing ---- */

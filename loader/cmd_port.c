@@ -328,6 +328,11 @@ static int check_uplink(struct port_info *info)
 	if (info->nat_only && info->vlan_mode != VLAN_TRANSPARENT)
 		return fail(EINVAL, "dev %s: vlan, trunk: no bridge network has this uplink",
 			    info->dev);
+	if (info->nat_only && (info->deny_in || info->deny_out || info->conn_max))
+		return fail(EINVAL,
+			    "dev %s: policy-in, policy-out, conn-max: no bridge network has this "
+			    "uplink",
+			    info->dev);
 	if (info->isolated)
 		return fail(EINVAL, "dev %s: isolated on: an uplink is never isolated", info->dev);
 	if (info->group)

@@ -173,7 +173,8 @@ int gateway_make(const struct gateway *g, __u32 *ifindex)
 	if (!netdev_get(g->name, 0, &dev))
 		return fail(EEXIST, "network %s: there is a device of that name", g->name);
 	if (!netdev_get(other, 0, &dev))
-		return fail(EEXIST, "network %s: dev %s: exists already", g->name, other);
+		return fail(EEXIST, "network %s: dev %s: exists already, and no network has it",
+			    g->name, other);
 	err = make_pair(g);
 	if (err)
 		return fail(err, "network %s: its device cannot be made: %s", g->name,
@@ -190,6 +191,20 @@ int gateway_make(const struct gateway *g, __u32 *ifindex)
 	return err;
 }
 
+bool gateway_routes(const char *dev, __u8 family)
+{
+	char path[128], value = '0';
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv%u/conf/%s/forwarding", family, dev);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, &value, 1) != 1)
+		value = '0';
+	if (fd >= 0)
+		close(fd);
+	return value == '1';
+}
+
 int gateway_keep(const struct gateway *g, const struct netdev *dev)
 {
 	int err = 0;
@@ -199,19 +214,4 @@ int gateway_keep(const struct gateway *g, const struct netdev *dev)
 	if (err)
 		return fail(err, "network %s: its MTU cannot be set: %s", g->name, strerror(-err));
 	return put_settings(g) ?: give_addresses(g, dev->ifindex);
-}
-
-bool gateway_forwards(const struct gateway *g)
-{
-	char path[128], value = '0';
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/forwarding", g->name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return true; /* nothing to be put right here */
-	if (read(fd, &value, 1) != 1)
-		value = '1';
-	close(fd);
-	return value != '0';
 }

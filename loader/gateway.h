@@ -24,10 +24,10 @@ struct gateway {
 
 /* Makes the device. All or nothing. */
 int gateway_make(const struct gateway *g, __u32 *ifindex);
-/* Gives it its addresses again, if somebody took them away, and its MTU. */
+/* Gives it its addresses and settings again, if somebody took them away, and its MTU (0: as is). */
 int gateway_keep(const struct gateway *g, const struct netdev *dev);
-/* Whether the device's forwarding is as it was made: `sysctl net.ipv4.ip_forward` changes all. */
-bool gateway_forwards(const struct gateway *g);
+/* Whether the kernel routes what comes in by a device; net.ipv4.ip_forward changes that, too. */
+bool gateway_routes(const char *dev, __u8 family);
 /* Removes the device of a network; ifindex and mac: as they were. Also half-made ones. */
 void gateway_remove(__u32 network, __u32 ifindex, const __u8 mac[6]);
 /* The id of the network whose device's other end has this name, 0: none. */

@@ -660,7 +660,7 @@ static bool has_address(const struct netaddrs *l, __u32 ifindex, const struct pr
 	return !address->family;
 }
 
-/* Addresses that somebody took away, and the MTU when the uplink's has changed. */
+/* Addresses and settings that somebody took away, and the MTU when the uplink's has changed. */
 static int keep_device(struct state *s, struct nat_entry *e, const struct netaddrs *addrs)
 {
 	struct nat_info info = e->info;
@@ -675,8 +675,10 @@ static int keep_device(struct state *s, struct nat_entry *e, const struct netadd
 	g = gateway_of(e->id, e->net.name, e->net.mode == NETWORK_NAT, &info);
 	if (info.mtu == e->info.mtu)
 		g.mtu = 0;
-	if (g.mtu || !gateway_forwards(&g) || !has_address(addrs, info.ifindex, &g.address) ||
-	    !has_address(addrs, info.ifindex, &g.address6))
+	snprintf(g.name, sizeof(g.name), "%s", dev.name);
+	if (g.mtu || !has_address(addrs, info.ifindex, &g.address) ||
+	    !has_address(addrs, info.ifindex, &g.address6) || !gateway_routes(dev.name, 4) ||
+	    (g.address6.family && !gateway_routes(dev.name, 6)))
 		err = gateway_keep(&g, &dev);
 	if (err || !memcmp(&info, &e->info, sizeof(info)))
 		return err;

@@ -135,6 +135,8 @@ network_nat() {
 	refused "... nor is its other end" 1 'xdpctl1' port add priv dev xdpctl1
 	refused "the uplink stays" 1 'network del priv' port del dev nic0
 	refused "... and has no VLANs" 1 'nic0: vlan, trunk' port set dev nic0 vlan 5
+	refused "... no policy" 1 'nic0: policy-in' port set dev nic0 policy-out deny
+	refused "... and no lists" 1 'nic0: the uplink' acl add dev nic0 in deny
 	must x port add priv dev v1
 	check "the host's device answers" pings v1 192.168.50.1
 	refused "a VM's port is no uplink" 1 'v1: already a port' network add n mode nat uplink v1 subnet 10.1.0.0/24
@@ -157,7 +159,7 @@ network_hostonly() {
 	json "network show" '.[0] | [.mode, .uplink, .subnet, .gateway, .subnet6, .gateway6, .filtering] ==
 		["hostonly", null, "10.1.0.0/30", "10.1.0.2", null, null, null]' network show ho
 	json "no port is shown" '. == []' port
-	equal "nothing is routed" "$(setting ipv4.conf.ho.forwarding) $(setting ipv6.conf.ho.disable_ipv6)" "0 1"
+	equal "the data path may ask for routes, IPv6 is off" "$(setting ipv4.conf.ho.forwarding) $(setting ipv6.conf.ho.disable_ipv6)" "1 1"
 	equal "no external address" "$(slots)" '[]'
 	equal "policy" "$(policy ho)" '1 1 1 0 0'
 	refused "no filtering" 1 'filtering' network set ho filtering endpoint-independent
@@ -264,7 +266,7 @@ nat_rules() {
 	check "static add" x nat static add priv 10.0.0.101 192.168.50.13
 	json "... is shown" '.[-1] == {"network":"priv","kind":"static","proto":null,"external":"10.0.0.101",
 		"external_port":null,"internal":"192.168.50.13","internal_port":null,"ports":null}' nat show
-	equal "... and has no ports of its own" "$(slots) $(used nat_ports_tcp)" '[1,1,2] 4'
+	equal "... and has no ports of its own" "$(slots) $(used nat_ports_tcp)" '[1,1,2] 3'
 	refused "forward at a static address" 1 'static 10.0.0.101' nat forward add priv tcp 10.0.0.101:9 to 192.168.50.12
 	refused "masquerade with it" 1 '10.0.0.101: is a static one' nat masquerade priv to 10.0.0.100-10.0.0.101
 	refused "another static address inside" 1 'collides' nat static add priv 10.0.0.101 192.168.50.14
@@ -461,6 +463,10 @@ follows() {
 	must x network show
 	equal "addresses that were taken away" "$(ip -n "$P-host" -br address show dev priv | awk '{ print $3, $4 }')" \
 		'192.168.50.1/24 fd00:50::1/64'
+	must ns host sysctl -qw net.ipv4.ip_forward=1
+	must ns host sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+	must x network show
+	equal "forwarding that was switched off" "$(setting ipv4.conf.priv.forwarding) $(setting ipv6.conf.priv.forwarding)" "1 1"
 	must ip -n "$P-host" link set priv address 02:00:00:00:00:77
 	must ip -n "$P-host" link del priv
 	must x network show
