@@ -753,5 +753,9 @@ run_all() {
 	down
 }
 
-twice run_all
+run_all
+if sanitized; then
+	run_all
+	unreported
+fi
 finish

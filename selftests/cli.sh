@@ -674,5 +674,9 @@ run_all() {
 	down
 }
 
-twice run_all
+run_all
+if sanitized; then
+	run_all
+	unreported
+fi
 finish

@@ -116,18 +116,18 @@ must() {
 	exit 1
 }
 
-# twice CMD...: with the binary under test, and with its sanitized build, whose reports are in
-# $T/sanitizer* then. The script is over behind it.
-twice() {
-	"$@"
+# sanitized: what follows runs with the sanitized build, if there is one; its reports are in
+# $T/sanitizer* (unreported).
+sanitized() {
 	LABEL='sanitized: '
 	XDPCTL=$(dirname "$XDPCTL")/sanitized/xdpctl
-	if [ -x "$XDPCTL" ]; then
-		"$@"
-		equal "no sanitizer report" "$(cat "$T"/sanitizer* 2>/dev/null | head -n 60)" ""
-	else
-		skip "all of it again" "there is no $XDPCTL (make sanitized)"
-	fi
+	[ ! -x "$XDPCTL" ] || return 0
+	skip "all of it again" "there is no $XDPCTL (make sanitized)"
+	return 1
+}
+
+unreported() {
+	equal "no sanitizer report" "$(cat "$T"/sanitizer* 2>/dev/null | head -n 60)" ""
 }
 
 # Takes the topology away, prints the plan, exits.
