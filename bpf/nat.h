@@ -782,13 +782,15 @@ struct nat_fields {
  */
 #define CRC32C 0x82f63b78
 
-/* All bits, or none. Not a branch: the verifier would follow both ways of each. */
-static __always_inline __u32 crc_mask(__u32 bit)
+/*
+ * The lowest bit, as a factor. Neither a branch nor a mask of all bits or none: the verifier would
+ * follow both ways of each (6.18 does so with masks).
+ */
+static __always_inline __u32 crc_bit(__u32 bits)
 {
-	__u32 mask = -(bit & 1);
-
-	asm volatile("" : "+r"(mask));
-	return mask;
+	bits &= 1;
+	asm volatile("" : "+r"(bits));
+	return bits;
 }
 
 /* a * b modulo the polynomial. */
@@ -797,9 +799,9 @@ __noinline __u32 crc_multiply(__u32 a, __u32 b)
 	__u32 product = 0;
 
 	for (int i = 0; i < 32; i++) {
-		product ^= crc_mask(a >> 31) & b;
+		product ^= crc_bit(a >> 31) * b;
 		a <<= 1;
-		b = b >> 1 ^ (crc_mask(b) & CRC32C);
+		b = b >> 1 ^ crc_bit(b) * CRC32C;
 	}
 	return product;
 }
@@ -808,13 +810,12 @@ __noinline __u32 crc_multiply(__u32 a, __u32 b)
  */
 __noinline __u32 nat_crc_diff(__u32 diff, __u32 n)
 {
-	__u32 crc = diff & 0xffff, square = 0x00800000, mask; /* x^8 */
+	__u32 crc = diff & 0xffff, square = 0x00800000; /* x^8 */
 
 	for (int i = 0; i < 16; i++)
-		crc = crc >> 1 ^ (crc_mask(crc) & CRC32C);
+		crc = crc >> 1 ^ crc_bit(crc) * CRC32C;
 	for (int i = 0; i < 16; i++) {
-		mask = crc_mask(n >> i);
-		crc = (crc_multiply(crc, square) & mask) | (crc & ~mask);
+		crc ^= (crc_multiply(crc, square) ^ crc) * crc_bit(n >> i);
 		square = crc_multiply(square, square);
 	}
 	return crc;
