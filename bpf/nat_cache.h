@@ -28,9 +28,12 @@ struct nat_edit {
 	__u32 slot;
 	__u32 network; /* id */
 	__u16 external;
-	__u16 by_map; /* for hook_send() */
+	__u16 pad;
 
 	__u32 len; /* octets of the frame */
+	__u32 to;  /* port id, and its device */
+	__u32 ifindex;
+	__u32 pad2;
 };
 
 /* Not on the stack: that is small. */
@@ -122,8 +125,10 @@ static __always_inline bool hook_complete(hook_ctx *ctx, __u32 proto);
 static __always_inline int hook_send(hook_ctx *ctx, __u32 to, __u32 ifindex, bool uplink,
 				     bool by_map);
 
-/* The short ways' answer: it takes the whole one. Actions are not negative. */
-#define NAT_SHORT_NO -1
+/* The short ways' answer: it takes the whole one, or nat_edit says where to. Actions are not
+ * negative. */
+#define NAT_SHORT_NO  -1
+#define NAT_SHORT_YES 0
 
 /* Reads an untagged frame. */
 static __always_inline bool nat_plain(struct plain *k, hook_ctx *ctx, __u32 proto, __u32 len)
@@ -206,7 +211,7 @@ static __always_inline bool nat_short_owner(struct plain *k, struct nat_edit *e,
  * way.
  */
 static __noinline int nat_short_read(hook_ctx *ctx, const struct cache_entry *c, __u32 len,
-				     __u32 proto, __u32 by_map)
+				     __u32 proto)
 {
 	struct nat_edit *e = nat_edit_of();
 	struct plain *k = plain_of(false);
@@ -216,7 +221,6 @@ static __noinline int nat_short_read(hook_ctx *ctx, const struct cache_entry *c,
 	if (!k || !e || !nat_plain(k, ctx, proto, len) || !nat_hops_left(ctx, k))
 		return false;
 	e->len = len;
-	e->by_map = by_map;
 	if (c->flags & CACHE_CHECK && !hook_complete(ctx, proto))
 		return false;
 	if (c->flags & CACHE_IN)
@@ -255,7 +259,9 @@ static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c)
 		return NAT_SHORT_NO;
 	stats_rx(c->in_port, e->len);
 	stats_tx(hop->port, e->len);
-	return hook_send(ctx, hop->port, hop->ifindex, true, e->by_map);
+	e->to = hop->port;
+	e->ifindex = hop->ifindex;
+	return NAT_SHORT_YES;
 }
 
 /* Whether a flow's verdict is that the wire's packets pass to the VM, still. */
@@ -305,15 +311,25 @@ static __noinline int nat_short_in(hook_ctx *ctx, const struct cache_entry *c)
 		return NAT_SHORT_NO;
 	stats_rx(c->in_port, e->len);
 	stats_tx(to, e->len);
-	return hook_send(ctx, to, READ_ONCE(vm->ifindex), false, e->by_map);
+	e->to = to;
+	e->ifindex = READ_ONCE(vm->ifindex);
+	return NAT_SHORT_YES;
 }
 
-/* The short way of a frame that the cache knows: the hook's action, or NAT_SHORT_NO. */
+/*
+ * The short way of a frame that the cache knows: the hook's action, or NAT_SHORT_NO. by_map is a
+ * constant: a program that must not use xdp_ports may not even name it.
+ */
 static __always_inline int nat_short(struct pkt *p, const struct cache_entry *c, bool by_map)
 {
-	if (!nat_short_read(p->ctx, c, p->len, p->proto, by_map))
+	bool out = c->flags & CACHE_OUT;
+	struct nat_edit *e;
+
+	if (!nat_short_read(p->ctx, c, p->len, p->proto) ||
+	    (out ? nat_short_out(p->ctx, c) : nat_short_in(p->ctx, c)) != NAT_SHORT_YES)
 		return NAT_SHORT_NO;
-	return c->flags & CACHE_OUT ? nat_short_out(p->ctx, c) : nat_short_in(p->ctx, c);
+	e = nat_edit_of();
+	return e ? hook_send(p->ctx, e->to, e->ifindex, out, by_map) : NAT_SHORT_NO;
 }
 
 #endif
