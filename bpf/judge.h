@@ -836,7 +836,7 @@ __noinline int judge_sent(__u32 place, __u32 in_id, __u32 sent)
 
 	if (!l)
 		return 0;
-	if (l->opens && sent)
+	if (l->opens && sent && (!l->nat_addr || nat_take(place)))
 		why = judge_open(place);
 	if (why && sent)
 		stats_reason(in_id, why);

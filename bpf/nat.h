@@ -476,19 +476,12 @@ __noinline int nat_map(struct __sk_buff *skb, __u32 place)
 __noinline int nat_bind(struct __sk_buff *skb, __u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
-	struct nat_addr *a;
 
 	if (!l)
 		return DROP_NO_MEMORY;
 	if (l->nat == NAT_OUT || l->nat == NAT_HAIRPIN)
 		return nat_map(skb, place);
-	if (!l->nat_addr) /* NAT_NEW has what the wire asked for */
-		return REASON_NONE;
-	a = nat_addr(l->nat_addr);
-	l->nat_holds = a && !(a->flags & NAT_ADDR_STATIC);
-	if (l->nat_holds && !nat_hold(l->nat_addr, nat_proto(l->proto), l->nat_port))
-		return DROP_NAT_UNSOLICITED; /* no longer there */
-	return REASON_NONE;
+	return !l->nat_addr || nat_take(place) ? REASON_NONE : DROP_NAT_UNSOLICITED;
 }
 
 /* ---- from the wire ---- */

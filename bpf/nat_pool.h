@@ -74,6 +74,22 @@ struct {
 	__type(value, struct nat_endpoint);
 } nat_freed SEC(".maps");
 
+/*
+ * A connection that comes in holds the port that it came to, l3_scratch[place] says which; a static
+ * address has no ports to be held. Returns 1, or 0: the port is not bound any more.
+ */
+__noinline int nat_take(__u32 place)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_addr *a;
+
+	if (!l)
+		return 0;
+	a = nat_addr(l->nat_addr);
+	l->nat_holds = a && !(a->flags & NAT_ADDR_STATIC);
+	return !l->nat_holds || nat_hold(l->nat_addr, nat_proto(l->proto), l->nat_port);
+}
+
 /* Nobody holds the port any more. */
 static __always_inline void nat_free(struct nat_pool *pool, __u32 addr, __u32 proto, __u32 port)
 {
