@@ -69,6 +69,8 @@ class Lan:
     """Two VMs (namespaces) and the switch between them. live: to be sent live frames; name: where
     there are several of a variant."""
 
+    ip1, ip2 = IP1, IP2
+
     def __init__(self, variant, live=False, name=None):
         self.variant = variant
         self.name = name or variant
@@ -84,8 +86,8 @@ class Lan:
         else:
             self.veth(self.vm1, "vm1", MAC1, self.switch, "p1")
             self.veth(self.vm2, "vm2", MAC2, self.switch, "p2")
-        sh("ip", "-n", self.vm1, "address", "add", f"{IP1}/24", "dev", "vm1")
-        sh("ip", "-n", self.vm2, "address", "add", f"{IP2}/24", "dev", "vm2")
+        sh("ip", "-n", self.vm1, "address", "add", f"{self.ip1}/24", "dev", "vm1")
+        sh("ip", "-n", self.vm2, "address", "add", f"{self.ip2}/24", "dev", "vm2")
         getattr(self, "connect_" + variant.partition("-")[0])(variant.partition("-")[2])
         if live and variant not in ("none", "bare-xdp", "xdpctl-xdp"):
             self.napi()
@@ -163,7 +165,7 @@ class Lan:
         def inside(netns, cpu):
             return ["nsenter", f"--net=/run/netns/{netns}", "taskset", "-c", str(cpu), "iperf3"]
 
-        server = subprocess.Popen([*inside(self.vm2, server_cpu), "-s", "-1", "-B", IP2],
+        server = subprocess.Popen([*inside(self.vm2, server_cpu), "-s", "-1", "-B", self.ip2],
                                   stdout=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 5
@@ -171,7 +173,7 @@ class Lan:
                 if time.monotonic() > deadline or server.poll() is not None:
                     raise Failure(f"{self.name}: the iperf3 server does not listen")
                 time.sleep(0.02)
-            out = sh(*inside(self.vm1, client_cpu), "-c", IP2, "-t", seconds, "-J", "--connect-timeout", 3000)
+            out = sh(*inside(self.vm1, client_cpu), "-c", self.ip2, "-t", seconds, "-J", "--connect-timeout", 3000)
             return json.loads(out)["end"]["sum_received"]["bits_per_second"] / 1e9
         finally:
             server.kill()

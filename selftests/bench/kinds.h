@@ -8,6 +8,8 @@ enum kind {
 	FRAME_PREPARED, /* one of `count` prepared frames after the other */
 	FRAME_FLOWS,	/* of `count` connections from number `first` on */
 	FRAME_ANSWERS,	/* the same from the other end */
+	FRAME_OUT,	/* of `count` connections that a NAT translates, from inside */
+	FRAME_IN,	/* the same from outside */
 };
 
 #endif

@@ -5,17 +5,21 @@
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <stdbool.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "kinds.h"
 
-#define WORDS	  15   /* of a 60-byte frame */
-#define RECORD	  16   /* of a prepared one */
-#define SLICE	  1024 /* frames between two time stamps */
-#define STAMPS	  16384
-#define STRIDE	  618041     /* visits flows in an order no cache likes; a prime */
-#define FLOW_ADDR 0x0a000000 /* 10.0.0.0: flow n has port n mod 32768 at address n / 32768 */
-#define FLOW_PORT 1024
+#define WORDS	    15	 /* of a 60-byte frame */
+#define RECORD	    16	 /* of a prepared one */
+#define SLICE	    1024 /* frames between two time stamps */
+#define STAMPS	    16384
+#define STRIDE	    618041     /* visits flows in an order no cache likes; a prime */
+#define FLOW_ADDR   0x0a000000 /* 10.0.0.0: flow n has port n mod 32768 at address n / 32768 */
+#define FLOW_PORT   1024
+#define INSIDE	    0xc6120001 /* 198.18.0.1 and 15 more, behind a NAT with the address */
+#define OUTSIDE	    0xc6130001 /* 198.19.0.1 */
+#define INSIDE_MASK 15
 
 const volatile __u32 out_ifindex;
 const volatile __u32 frame[WORDS];
@@ -24,7 +28,10 @@ const volatile __u32 kind;	    /* enum kind */
 const volatile __u32 first;
 const volatile __u32 count;
 const volatile __u32 ip_sum; /* of the words that are the same in all flows */
-const volatile __u32 udp_sum;
+const volatile __u32 l4_sum;
+const volatile __u32 l4_check; /* word of the checksum */
+const volatile __u32 sources;  /* of connections that a NAT translates: ends inside */
+const volatile __u32 targets;  /* and outside */
 
 struct record {
 	__u32 word[RECORD];
@@ -77,7 +84,37 @@ static __always_inline void write_flow(__u16 *half)
 		half[18] = port;
 	}
 	half[12] = fold(ip_sum + sum);
-	half[20] = fold(udp_sum + sum + port);
+	half[20] = fold(l4_sum + sum + port);
+	next += STRIDE % count;
+	if (next >= count)
+		next -= count;
+}
+
+/*
+ * Likewise both ends of a connection that a NAT translates. The NAT is expected to keep ports
+ * that only one end inside has.
+ */
+static __always_inline void write_translated(__u16 *half)
+{
+	__u32 flow = first + next, source = flow % sources, target = flow % targets;
+	__u32 outer = bpf_htonl(FLOW_ADDR | target >> 15);
+	__u16 outer_port = bpf_htons(FLOW_PORT + (target & 0x7fff));
+	__u32 inner = bpf_htonl(INSIDE + (source & INSIDE_MASK));
+	__u16 inner_port = bpf_htons(FLOW_PORT + source);
+	bool in = kind == FRAME_IN;
+	__u32 sum;
+
+	if (in)
+		inner = bpf_htonl(OUTSIDE);
+	half[in ? 13 : 15] = outer;
+	half[in ? 14 : 16] = outer >> 16;
+	half[in ? 17 : 18] = outer_port;
+	half[in ? 15 : 13] = inner;
+	half[in ? 16 : 14] = inner >> 16;
+	half[in ? 18 : 17] = inner_port;
+	sum = (inner & 0xffff) + (inner >> 16) + (outer & 0xffff) + (outer >> 16);
+	half[12] = fold(ip_sum + sum);
+	half[l4_check == 25 ? 25 : 20] = fold(l4_sum + sum + inner_port + outer_port);
 	next += STRIDE % count;
 	if (next >= count)
 		next -= count;
@@ -115,6 +152,8 @@ int generate(struct xdp_md *ctx)
 		write_source(data);
 	else if (kind == FRAME_FLOWS || kind == FRAME_ANSWERS)
 		write_flow(data);
+	else if (kind == FRAME_OUT || kind == FRAME_IN)
+		write_translated(data);
 	return bpf_redirect(out_ifindex, 0);
 }
 

@@ -10,11 +10,18 @@
  *	frames FILE N	     N frames, those of FILE in turn (rules.py makes such files)
  *	flows FIRST COUNT N  N frames, in turn of COUNT connections from number FIRST on
  *	answers FIRST COUNT N  the same from these connections' other ends
+ *	out MAC FORM SOURCES TARGETS FIRST COUNT N
+ *			     N frames (or as many as take N milliseconds: Nms) to MAC, the
+ *			     gateway, of COUNT connections that a NAT translates; they have
+ *			     SOURCES ends inside and TARGETS ends outside. FORM is udp, syn,
+ *			     synack or ack
+ *	in MAC FORM SOURCES TARGETS FIRST COUNT N
+ *			     the same from outside
  *
- * Both devices first send a broadcast, so that a switch in between knows them, and
- * then a datagram to each other, so that the connection of `ms` has been answered.
- * Prints JSON: frames sent and received, and ns, the median over slices of the
- * run of nanoseconds per frame received.
+ * But for the last two, both devices first send a broadcast, so that a switch in between knows
+ *them, and then a datagram to each other, so that the connection of `ms` has been answered. Prints
+ *JSON: frames sent and received, and ns, the median over slices of the run of nanoseconds per frame
+ *received.
  *
  * The receiving end of GEN_DEV needs NAPI, that is GRO or an XDP program, or
  * the kernel refuses to redirect to GEN_DEV; SINK_DEV gets an XDP program here.
@@ -25,7 +32,9 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
+#include <linux/tcp.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -165,22 +174,62 @@ static uint32_t sum_words(const void *data, size_t n)
 	return sum;
 }
 
-/* Prepares FRAME_FLOWS and FRAME_ANSWERS: the frame without what varies, and its sums. */
-static void prepare_flows(struct traffic_bpf *skel, const struct frame *from, uint32_t kind)
+/* What the words after BURST ask for. */
+struct task {
+	uint32_t kind; /* enum kind */
+	bool ms;       /* number is a time */
+	uint32_t first;
+	uint32_t count;
+	uint32_t number;
+	uint8_t *frames;
+
+	/* FRAME_OUT, FRAME_IN */
+	uint8_t mac[ETH_ALEN];
+	const char *form;
+	uint32_t sources;
+	uint32_t targets;
+};
+
+/* Makes a TCP segment of the frame, without checksums. form: syn, synack or ack. */
+static void make_tcp(struct frame *f, const char *form)
 {
-	uint16_t pseudo = htons(IPPROTO_UDP);
+	bool syn = form[0] == 's', ack = strcmp(form, "syn") != 0, client = strcmp(form, "synack");
+	struct tcphdr tcp = {.seq = htonl(client ? 1000 + !syn : 5000),
+			     .ack_seq = ack ? htonl(client ? 5001 : 1001) : 0,
+			     .doff = 5,
+			     .syn = syn,
+			     .ack = ack,
+			     .window = htons(65535)};
+
+	f->ip.protocol = IPPROTO_TCP;
+	f->ip.tot_len = htons(sizeof(f->ip) + sizeof(tcp));
+	memset(&f->udp, 0, sizeof(f->udp) + sizeof(f->payload));
+	memcpy(&f->udp, &tcp, sizeof(tcp));
+}
+
+/* Prepares frames of connections: the frame without what varies, and its sums. */
+static void prepare_flows(struct traffic_bpf *skel, const struct frame *from, const struct task *t)
+{
+	bool nat = t->kind == FRAME_OUT || t->kind == FRAME_IN;
 	struct frame f = *from;
 
-	if (kind == FRAME_ANSWERS) {
+	if (t->kind == FRAME_ANSWERS)
 		frame_turn(&f);
+	if (t->kind == FRAME_ANSWERS || nat)
 		f.ip.daddr = f.udp.dest = 0;
-	} else {
+	if (t->kind == FRAME_FLOWS || nat)
 		f.ip.saddr = f.udp.source = 0;
-	}
 	f.ip.check = f.udp.check = 0;
+	if (nat && strcmp(t->form, "udp"))
+		make_tcp(&f, t->form);
+	if (nat)
+		memcpy(f.eth.h_dest, t->mac, ETH_ALEN);
 	skel->rodata->ip_sum = sum_words(&f.ip, sizeof(f.ip) / 2);
-	skel->rodata->udp_sum = sum_words((uint8_t *)&f.ip + 12, (FRAME_LEN - ETH_HLEN - 12) / 2) +
-				pseudo + f.udp.len;
+	skel->rodata->l4_sum = sum_words((uint8_t *)&f.ip + 12, (FRAME_LEN - ETH_HLEN - 12) / 2) +
+			       htons(f.ip.protocol) + htons(ntohs(f.ip.tot_len) - sizeof(f.ip));
+	skel->rodata->l4_check = f.ip.protocol == IPPROTO_TCP ? 25 : 20;
+	skel->rodata->sources = t->sources;
+	skel->rodata->targets = t->targets;
 	memcpy((void *)skel->rodata->frame, &f, sizeof(f));
 }
 
@@ -197,15 +246,29 @@ static void fill_prepared(const struct traffic_bpf *skel, uint8_t *frames, const
 	}
 }
 
-/* What the words after BURST ask for. */
-struct task {
-	uint32_t kind; /* enum kind of traffic.bpf.c */
-	bool ms;       /* number is a time */
-	uint32_t first;
-	uint32_t count;
-	uint32_t number;
-	uint8_t *frames;
-};
+/* The words after out and in. */
+static bool task_parse_nat(struct task *t, char **argv)
+{
+	static const char *const forms[] = {"udp", "syn", "synack", "ack"};
+	struct ether_addr mac;
+	char *end;
+
+	t->kind = strcmp(argv[0], "out") ? FRAME_IN : FRAME_OUT;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		if (!strcmp(argv[2], forms[i]))
+			t->form = forms[i];
+	}
+	if (!t->form || !ether_aton_r(argv[1], &mac))
+		return false;
+	memcpy(t->mac, &mac, ETH_ALEN);
+	t->sources = (uint32_t)strtoul(argv[3], NULL, 10);
+	t->targets = (uint32_t)strtoul(argv[4], NULL, 10);
+	t->first = (uint32_t)strtoul(argv[5], NULL, 10);
+	t->count = (uint32_t)strtoul(argv[6], NULL, 10);
+	t->number = (uint32_t)strtoul(argv[7], &end, 10);
+	t->ms = !strcmp(end, "ms");
+	return t->sources && t->targets && t->count && t->number;
+}
 
 static bool task_parse(struct task *t, int argc, char **argv)
 {
@@ -219,6 +282,8 @@ static bool task_parse(struct task *t, int argc, char **argv)
 		     {"flows", 3, FRAME_FLOWS},
 		     {"answers", 3, FRAME_ANSWERS}};
 
+	if (argc == 8 && (!strcmp(argv[0], "out") || !strcmp(argv[0], "in")))
+		return task_parse_nat(t, argv);
 	for (size_t i = 0; argc && i < sizeof(tasks) / sizeof(*tasks); i++) {
 		if (strcmp(argv[0], tasks[i].word) || argc != tasks[i].arguments + 1)
 			continue;
@@ -248,8 +313,8 @@ static struct traffic_bpf *load(const struct task *t, const struct end *gen, con
 	skel->rodata->kind = t->kind;
 	skel->rodata->first = t->first;
 	skel->rodata->count = t->count;
-	if (t->kind == FRAME_FLOWS || t->kind == FRAME_ANSWERS)
-		prepare_flows(skel, &f, t->kind);
+	if (t->kind >= FRAME_FLOWS)
+		prepare_flows(skel, &f, t);
 	if (t->frames)
 		bpf_map__set_max_entries(skel->maps.prepared, t->count);
 	check(traffic_bpf__load(skel), "load BPF object");
@@ -271,7 +336,8 @@ int main(int argc, char **argv)
 	    !task_parse(&t, argc - 6, argv + 6)) {
 		fprintf(stderr,
 			"usage: %s GEN_NS GEN_DEV SINK_NS SINK_DEV BURST {ms N | sources N | "
-			"frames FILE N | {flows|answers} FIRST COUNT N}\n",
+			"frames FILE N | {flows|answers} FIRST COUNT N | "
+			"{out|in} MAC FORM SOURCES TARGETS FIRST COUNT N}\n",
 			argv[0]);
 		return 2;
 	}
@@ -286,7 +352,9 @@ int main(int argc, char **argv)
 	skel = load(&t, &gen, &sink);
 	link = bpf_program__attach_xdp(skel->progs.sink, (int)sink.ifindex);
 	check(!link, "attach the sink");
-	introduce(&gen, &sink, t.kind == FRAME_ANSWERS);
+	if (t.kind != FRAME_OUT && t.kind != FRAME_IN)
+		introduce(&gen, &sink, t.kind == FRAME_ANSWERS);
+	netns_enter(gen.netns);
 
 	if (t.ms)
 		t.number = frames_for(skel, burst, t.number);
