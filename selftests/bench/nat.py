@@ -22,6 +22,9 @@ from common import (CPUS, MAC1, MAC2, QUICK, Failure, Lan, if_built, row, sectio
 
 CONNTRACK = {"net.netfilter.nf_conntrack_max": 1 << 21, "net.netfilter.nf_conntrack_buckets": 1 << 20}
 GATEWAY, OUTSIDE = "198.18.0.254", "198.19.0.1"
+MANY = 1_000_000
+NEW = 40_960  # connections that the table of unanswered ones has room for
+PORTS = 20_000, 39_999  # a range that is filled
 SOURCES = 64  # ends inside of the connections of nat_hop and nat_million
 
 
@@ -60,10 +63,10 @@ class NatLan(Lan):
                     "net.netfilter.nf_conntrack_udp_timeout_stream=600")
         self.masquerade()
 
-    def masquerade(self, to=""):
+    def masquerade(self, rule="masquerade"):
         """All that nftables is asked for."""
         self.nft("table ip nat\ndelete table ip nat\ntable ip nat {\nchain post {\n"
-                 f"type nat hook postrouting priority srcnat;\noif p2 masquerade {to}\n}}\n}}\n")
+                 f"type nat hook postrouting priority srcnat;\noif p2 {rule}\n}}\n}}\n")
 
     def connect_xdpctl(self, hook):
         if hook == "xdp":  # a veth takes XDP frames only when its peer has NAPI on
@@ -136,3 +139,99 @@ def bench_hop():
             row(f"{what}, hook xdp", "ns", hop.get("xdpctl-xdp"), {"bare-xdp": hop["bare-xdp"], "nft": hop["nft"]},
                 [("bare-xdp", "<=", 1.8), ("nft", "<=", 0.3)])
             row(f"{what}, hook tc", "ns", hop.get("xdpctl-tc"), {"nft": hop["nft"]})
+
+
+def bench_million():
+    section("NAT, 64-byte frames of a million connections in rotation: what the host adds to each")
+    variants = ["none", "nft", *if_built("xdpctl-xdp", "xdpctl-tc")]
+    with conntrack_room():
+        lans = {variant: NatLan(variant, live=True) for variant in variants}
+        for variant in variants[1:]:
+            lans[variant].open(MANY)
+        for way, where in ("out", "VM to wire"), ("back", "wire to VM"):
+            results = take_turns(variants, 3 if QUICK else 7, lambda variant, _, to=way: getattr(lans[variant], to)(
+                64, 1_000_000 if QUICK else 2_000_000, flows=(0, MANY)))
+            what = f"{MANY} connections, {where}"
+            hop = hops(variants, results, where)
+            row(f"{what}, hook xdp", "ns", hop.get("xdpctl-xdp"), {"nft": hop["nft"]}, [("nft", "<=", 0.5)])
+            row(f"{what}, hook tc", "ns", hop.get("xdpctl-tc"), {"nft": hop["nft"]})
+        for lan in lans.values():
+            lan.remove()
+
+
+def open_new(lan, turn, form):
+    """Nanoseconds for each packet that opens a connection, of an end inside of its own: [a UDP
+    datagram, its answer] or TCP's handshake."""
+    if lan.variant.startswith("xdpctl"):
+        lan.xdpctl("flow", "flush")
+    flows = {"flows": (turn * NEW, NEW), "sources": 60_000}
+    results = []
+    for way, what in ((lan.out, "udp"), (lan.back, "udp")) if form == "udp" else (
+            (lan.out, "syn"), (lan.back, "synack"), (lan.out, "ack")):
+        results.append(way(64, NEW, form=what, **flows))
+        if results[-1]["received"] < NEW:
+            raise Failure(f"{lan.name}: of {NEW} frames ({what}) {results[-1]['received']} arrived")
+    return [result["ns"] for result in results]
+
+
+def bench_new():
+    section("NAT, new connections a second, of what the host adds; each of an end inside of its own")
+    variants = ["none", "nft", *if_built("xdpctl-xdp", "xdpctl-tc")]
+    with conntrack_room():
+        lans = {variant: NatLan(variant, live=True) for variant in variants}
+        for form, packets, what in (("udp", 1, "UDP, first packets"), ("udp", 2, "UDP, with the answer"),
+                                    ("tcp", 3, "TCP handshakes")):
+            results = take_turns(variants, 3 if QUICK else 7,
+                                 lambda variant, turn, form=form: open_new(lans[variant], turn, form))
+            rate = {}
+            for variant in variants[1:]:
+                ns = [statistics.median(ours[i] - none[i] for ours, none in zip(results[variant], results["none"]))
+                      for i in range(packets)]
+                rate[variant] = round(1e9 / sum(ns))
+                print(f"    {what}, {variant:<10} ns for each packet: {', '.join(f'{x:.0f}' for x in ns)}", flush=True)
+            row(f"{what}, hook xdp", "1/s", rate.get("xdpctl-xdp"), {"nft": rate["nft"]}, [("nft", ">=", 5)])
+            row(f"{what}, hook tc", "1/s", rate.get("xdpctl-tc"), {"nft": rate["nft"]})
+        lost = {variant: fill_ports(lans[variant]) for variant in variants[1:]}
+        row("failures up to 99 % port use", "", lost.get("xdpctl-xdp"), {"nft": lost["nft"]}, [(None, "<=", 0)])
+        for lan in lans.values():
+            lan.remove()
+
+
+def fill_ports(lan):
+    """Connections to one end outside until 99 % of a range of ports are used; returns how many failed."""
+    ports = f"{PORTS[0]}-{PORTS[1]}"
+    if lan.variant == "nft":
+        lan.masquerade(f"ip protocol udp masquerade to :{ports}")
+    else:
+        lan.xdpctl("flow", "flush")
+        lan.xdpctl("nat", "masquerade", "priv", "to", OUTSIDE, "ports", ports)
+    count = (PORTS[1] - PORTS[0] + 1) * 99 // 100
+    got = lan.out(16, count, flows=(0, count), sources=count, targets=1)
+    return count - got["received"]
+
+
+def bench_tcp():
+    section("NAT, TCP from VM to wire, default offloads")
+    variants = ["nft", *if_built("xdpctl-auto")]
+    lans = {variant: NatLan(variant) for variant in variants}
+    results = take_turns(variants, 4 if QUICK else 12,
+                         lambda variant, turn: lans[variant].iperf(CPUS[turn % 2 - 1], CPUS[-(turn % 2)],
+                                                                   1 if QUICK else 2))
+    gbps = {variant: round(statistics.median(got), 2) for variant, got in results.items()}
+    row("TCP from VM to wire", "Gbit/s", gbps.get("xdpctl-auto"), {"nft": gbps["nft"]}, [("nft", ">=", 1.05)])
+
+
+def bench_latency():
+    section("NAT, one-byte TCP request and response from VM to wire")
+    variants = ["nft", *if_built("xdpctl-auto")]
+    lans = {variant: NatLan(variant) for variant in variants}
+    for what, server_cpu in ("one core", CPUS[-1]), ("two cores, polling", CPUS[0]):
+        results = take_turns(variants, 5 if QUICK else 9,
+                             lambda variant, _, cpu=server_cpu: tool(
+                                 "pingpong", lans[variant].vm1, lans[variant].vm2, lans[variant].ip2,
+                                 5000 if QUICK else 20000, CPUS[-1], cpu, cpu=CPUS[-1]))
+        for percentile in "p50", "p99":
+            us = {variant: round(statistics.median(result[percentile] for result in got), 2)
+                  for variant, got in results.items()}
+            row(f"latency {percentile}, {what}", "us", us.get("xdpctl-auto"), {"nft": us["nft"]},
+                [("nft", "<=", 1.0)])
