@@ -17,6 +17,7 @@
 #define STRIDE	    618041     /* visits flows in an order no cache likes; a prime */
 #define FLOW_ADDR   0x0a000000 /* 10.0.0.0: flow n has port n mod 32768 at address n / 32768 */
 #define FLOW_PORT   1024
+#define SCATTER	    0x9e3779b1 /* odd: all targets have their turn */
 #define INSIDE	    0xc6120001 /* 198.18.0.1 and 15 more, behind a NAT with the address */
 #define OUTSIDE	    0xc6130001 /* 198.19.0.1 */
 #define INSIDE_MASK 15
@@ -31,7 +32,7 @@ const volatile __u32 ip_sum; /* of the words that are the same in all flows */
 const volatile __u32 l4_sum;
 const volatile __u32 l4_check; /* word of the checksum */
 const volatile __u32 sources;  /* of connections that a NAT translates: ends inside */
-const volatile __u32 targets;  /* and outside */
+const volatile __u32 targets;  /* and outside, a power of two */
 
 struct record {
 	__u32 word[RECORD];
@@ -96,7 +97,7 @@ static __always_inline void write_flow(__u16 *half)
  */
 static __always_inline void write_translated(__u16 *half)
 {
-	__u32 flow = first + next, source = flow % sources, target = flow % targets;
+	__u32 flow = first + next, source = flow % sources, target = flow * SCATTER & (targets - 1);
 	__u32 outer = bpf_htonl(FLOW_ADDR | target >> 15);
 	__u16 outer_port = bpf_htons(FLOW_PORT + (target & 0x7fff));
 	__u32 inner = bpf_htonl(INSIDE + (source & INSIDE_MASK));

@@ -13,7 +13,7 @@
  *	out MAC FORM SOURCES TARGETS FIRST COUNT N
  *			     N frames (or as many as take N milliseconds: Nms) to MAC, the
  *			     gateway, of COUNT connections that a NAT translates; they have
- *			     SOURCES ends inside and TARGETS ends outside. FORM is udp, syn,
+ *			     SOURCES ends inside, TARGETS outside (2^n). FORM is udp, syn,
  *			     synack or ack
  *	in MAC FORM SOURCES TARGETS FIRST COUNT N
  *			     the same from outside
