@@ -10,9 +10,9 @@
 #include <bpf/bpf_helpers.h>
 #include "kinds.h"
 
-#define WORDS	    15	 /* of a 60-byte frame */
-#define RECORD	    16	 /* of a prepared one */
-#define SLICE	    1024 /* frames between two time stamps */
+#define WORDS	    15 /* of a 60-byte frame */
+#define RECORD	    16 /* of a prepared one */
+#define SLICE	    128 /* frames between two time stamps: less than what the scheduler gives a task */
 #define STAMPS	    16384
 #define STRIDE	    618041     /* visits flows in an order no cache likes; a prime */
 #define FLOW_ADDR   0x0a000000 /* 10.0.0.0: flow n has port n mod 32768 at address n / 32768 */

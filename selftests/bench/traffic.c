@@ -45,7 +45,7 @@
 #include "util.h"
 
 #define MAX_BURST      128
-#define WARM_UP_SLICES 64
+#define WARM_UP_SLICES 128
 
 static const uint8_t broadcast[ETH_ALEN] = {255, 255, 255, 255, 255, 255};
 
