@@ -367,9 +367,11 @@ static __always_inline void nat_bound(struct nat_pool *pool, __u32 port,
 }
 
 /* The range of external ports for an internal one; the last in the upper half. */
-static __always_inline __u32 nat_range(const struct nat_network *n, __u32 proto, __u32 port)
+static __always_inline __u32 nat_range(const struct nat_network *n, __u8 family, __u32 proto,
+				       __u32 port)
 {
-	__u32 min = n->port_min, max = n->port_max;
+	__u32 min = family == 4 ? n->port_min : n->port_min6;
+	__u32 max = family == 4 ? n->port_max : n->port_max6;
 
 	if (min == NAT_WELL_KNOWN && max == 0xffff) {
 		if (proto == NAT_ICMP)
@@ -398,7 +400,7 @@ __noinline int nat_claim_port(__u32 place, const struct nat_endpoint *e, __u32 w
 	if (!first || !addrs)
 		return DROP_NAT_ADDRESS;
 	at = (e->addr[0] ^ e->addr[1] >> 32 ^ e->addr[1]) * 0x9e3779b1 % addrs;
-	range = nat_range(n, e->proto, e->port);
+	range = nat_range(n, l->family, e->proto, e->port);
 	for (__u32 i = 0; i < NAT_ADDRS / 2; i++) {
 		if (i >= addrs)
 			break;
