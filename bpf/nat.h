@@ -117,6 +117,7 @@ static __always_inline void nat_follow(struct __sk_buff *skb, const struct bpf_f
 	old.addr[0] = a->addr[0];
 	old.addr[1] = a->addr[1];
 	if ((now.addr[0] == old.addr[0] && now.addr[1] == old.addr[1]) ||
+	    bpf_map_lookup_elem(&nat_gateways, &now) || /* the kernel found nothing better */
 	    nat_is_local(skb, &old, n->gateway_ifindex))
 		return;
 	other = bpf_map_lookup_elem(&nat_addr_slots, &now);
@@ -280,7 +281,8 @@ __noinline int nat_route(struct __sk_buff *skb, __u32 place, __u32 network)
 	if (found < 0) { /* it is an older kernel */
 		nat_fib_ask(&f, l, n->gateway_ifindex, length);
 		found = bpf_fib_lookup(skb, &f, sizeof(f), 0);
-	} else if (found == BPF_FIB_LKUP_RET_SUCCESS && f.ifindex == n->uplink_ifindex) {
+	} else if ((found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) &&
+		   f.ifindex == n->uplink_ifindex) {
 		nat_follow(skb, &f, l, n);
 	}
 	if (found == BPF_FIB_LKUP_RET_NOT_FWDED) {
@@ -629,6 +631,15 @@ static __always_inline int nat_unknown(struct __sk_buff *skb, const struct l3 *l
 	return nat_host_has(skb, place, l->nat_addr, true) ? NAT_NOT_OURS : NAT_FILTERED;
 }
 
+/* Whether a packet is for one of the host's addresses that nobody outside is to see. */
+static __always_inline bool nat_is_gateway(const struct l3 *l)
+{
+	struct nat_addr_key key;
+
+	nat_key_addr(key.addr, l->key.dst, l->family);
+	return bpf_map_lookup_elem(&nat_gateways, &key);
+}
+
 /* A sum over the octets of a frame, in pieces. */
 struct nat_octets {
 	struct __sk_buff *skb;
@@ -711,7 +722,7 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 	l->vid = NAT_SPACE_VID;
 	network = nat_owner(l, q, ifindex);
 	if (!network)
-		return NAT_NOT_OURS;
+		return ifindex && nat_is_gateway(l) ? NAT_FILTERED : NAT_NOT_OURS;
 	n = nat_network(network);
 	if (n && network != NAT_HOST && nat_inside(l, n)) /* nor is that out there */
 		return NAT_FILTERED;
@@ -1007,6 +1018,7 @@ static __always_inline void nat_unmapped(struct l3 *l, __u32 place)
 __noinline int nat_translate(struct __sk_buff *skb, __u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_addr *a;
 	__u8 hops;
 
 	if (!l)
@@ -1015,6 +1027,9 @@ __noinline int nat_translate(struct __sk_buff *skb, __u32 place)
 		nat_unmapped(l, place);
 		return DROP_NAT_PROTOCOL;
 	}
+	a = nat_addr(l->nat_addr);
+	if (!a || !nat_is_known(a))
+		return DROP_NAT_ADDRESS;
 	hops = l->family == 4 ? l->head[8] : l->head[7];
 	if (hops <= 1 && l->nat < NAT_HOST_OUT) {
 		l->answer = l->family == 4 ? 11 << 8 : 3 << 8;

@@ -244,7 +244,7 @@ static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c)
 	place = s.nat->hop;
 	hop = bpf_map_lookup_elem(&nat_hops, &place);
 	a = nat_addr(s.nat->addr);
-	if (!place || !hop || !a || hop->ifindex != c->out_ifindex ||
+	if (!place || !hop || !a || !nat_is_known(a) || hop->ifindex != c->out_ifindex ||
 	    hop->looked != c->generation || c->generation - s.nat->looked > NAT_ROUTE_AGE)
 		return NAT_SHORT_NO;
 	if (!flow_note(s.flow, k, s.side, e->len))

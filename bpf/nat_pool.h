@@ -46,6 +46,12 @@ static __always_inline struct nat_addr *nat_addr(__u32 slot)
 	return bpf_map_lookup_elem(&nat_addrs, &slot);
 }
 
+/* Whether the uplink has the address: not, where its last one of the family is gone. */
+static __always_inline bool nat_is_known(const struct nat_addr *a)
+{
+	return a->addr[1] || (a->addr[0] && a->addr[0] != FLOW_IPV4);
+}
+
 /* One more flow for a port that is bound. Returns 1, or 0: it is not, or not any more. */
 __noinline int nat_hold(__u32 addr, __u32 proto, __u32 port)
 {

@@ -275,6 +275,30 @@ static void derive_subnets(struct nat_network *n, const struct nat_info *info)
 }
 
 /* Flags come last: what they ask for is there then. */
+/*
+ * The addresses that the host has in a network, IPv6's anycast one of routers (RFC 4291, 2.6.1)
+ * among them, are known to the data path, or are not any more (!on).
+ */
+static void put_gateways(struct state *s, __u32 id, bool on)
+{
+	const struct nat_network *n = &s->nat_networks[id];
+	const struct nat_addr_key keys[] = {
+		{{FLOW_IPV4, (__u64)n->gateway << 32}},
+		{{n->gateway6[0], n->gateway6[1]}},
+		{{n->subnet6[0], n->subnet6[1]}},
+	};
+	int fd = s->maps[MAP_NAT_GATEWAYS];
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		if (!keys[i].addr[1] && (!keys[i].addr[0] || keys[i].addr[0] == FLOW_IPV4))
+			continue;
+		if (on)
+			bpf_map_update_elem(fd, &keys[i], &id, BPF_ANY);
+		else
+			bpf_map_delete_elem(fd, &keys[i]);
+	}
+}
+
 static void derive_network(struct state *s, const struct nat_plan *p, const struct nat_entry *e)
 {
 	struct nat_network *n = &s->nat_networks[e->id];
@@ -286,6 +310,7 @@ static void derive_network(struct state *s, const struct nat_plan *p, const stru
 	if (nat && e->info.len6)
 		slots_of(p, e, 6, &first6, &addrs6);
 	derive_subnets(n, &e->info);
+	put_gateways(s, e->id, true);
 	PUT(n->port_min, e->info.port_min ?: NAT_PORT_MIN);
 	PUT(n->port_max, e->info.port_max ?: NAT_PORT_MAX);
 	PUT(n->port_min6, e->info.port_min6 ?: NAT_PORT_MIN);
@@ -568,6 +593,7 @@ int nat_forget(struct state *s, __u32 id)
 	if (err)
 		return err;
 	bpf_map_delete_elem(s->maps[MAP_NAT_INFO], &id);
+	put_gateways(s, id, false);
 	memset(&s->nat_networks[id], 0, sizeof(s->nat_networks[id]));
 	err = nat_sync(s);
 	return err || !info.uplink ? err : uplink_settle(s, info.uplink);

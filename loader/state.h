@@ -56,6 +56,7 @@
 	X(NAT_NETWORKS, nat_networks)     \
 	X(NAT_ADDRS, nat_addrs)           \
 	X(NAT_ADDR_SLOTS, nat_addr_slots) \
+	X(NAT_GATEWAYS, nat_gateways)     \
 	X(NAT_STATICS, nat_statics)       \
 	X(NAT_POOLS, nat_pools)           \
 	X(NAT_ENDPOINTS, nat_endpoints)   \

@@ -30,6 +30,15 @@ struct {
 	__type(value, __u32);
 } nat_addr_slots SEC(".maps");
 
+/* The host's addresses as gateways, which nobody outside is to see → network id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 3 * NETWORK_MAX);
+	__type(key, struct nat_addr_key);
+	__type(value, __u32);
+} nat_gateways SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
