@@ -412,8 +412,11 @@ __noinline int nat_claim_port(__u32 place, const struct nat_endpoint *e, __u32 w
 			break;
 	}
 	pool = nat_pool(slot, e->proto);
-	if (port == NAT_NO_PORT || !pool)
+	if (port == NAT_NO_PORT || !pool) {
+		/* administratively prohibited (RFC 5508, REQ-8; RFC 6888, REQ-11) */
+		l->answer = l->family == 4 ? 3 << 8 | 13 : 1 << 8 | 1;
 		return DROP_NAT_EXHAUSTED;
+	}
 	nat_bound(pool, port, e);
 	l->nat_addr = slot;
 	l->nat_port = port;
