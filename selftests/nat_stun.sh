@@ -1,11 +1,12 @@
 #!/bin/bash
 # nat_stun.sh - what STUN finds out about a nat network (RFC 5780): coturn's server with two
-# addresses on the wire, its turnutils_natdiscovery in VMs; and holes that VMs punch; with the
-# hooks tc and xdp. The lab is in nat_lab.sh.
+# addresses on the wire, its turnutils_natdiscovery in VMs; and holes that VMs punch. The lab is in nat_lab.sh.
 
 # shellcheck disable=SC2317 # functions that check and eventually call
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# What mappings are does not depend on the hook. HOOKS="tc xdp" tries both.
+HOOKS=${HOOKS:-tc}
 # shellcheck source-path=SCRIPTDIR source=nat_lab.sh
 . "$(dirname "$0")/nat_lab.sh"
 
