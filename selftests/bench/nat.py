@@ -87,7 +87,7 @@ class NatLan(Lan):
         """The same from the wire's ends."""
         return self.send(burst, "in", self.outside, form, sources, targets, *flows, number, back=True)
 
-    def open(self, count, chunk=40_000):
+    def open(self, count, chunk=60_000):
         """Opens connections, and has them answered."""
         for start in range(0, count, chunk):
             number = min(chunk, count - start)
@@ -223,7 +223,7 @@ def bench_tcp():
     section("NAT, TCP from VM to wire, default offloads")
     variants = ["nft", *if_built("xdpctl-auto")]
     lans = {variant: NatLan(variant) for variant in variants}
-    results = take_turns(variants, 4 if QUICK else 12,
+    results = take_turns(variants, 6 if QUICK else 14,
                          lambda variant, turn: lans[variant].iperf(CPUS[turn % 2 - 1], CPUS[-(turn % 2)],
                                                                    1 if QUICK else 2))
     gbps = {variant: round(statistics.median(got), 2) for variant, got in results.items()}
