@@ -44,7 +44,7 @@ static __always_inline struct cache_entry *cache_lookup(struct pkt *p)
 	p->generation = cache_generation();
 	if (!c || c->dst != p->dst || c->src != p->src || c->generation != p->generation ||
 	    c->ifindex != cache_ifindex(p) || c->tag != p->tag || p->inner_tag ||
-	    p->size > c->frame_max)
+	    hook_size(p->ctx, p->size) > c->frame_max)
 		return NULL;
 	return c;
 }

@@ -420,6 +420,23 @@ __noinline __u32 flow_heavy_way(const struct flow_bucket *b, __u32 owner)
 	return way;
 }
 
+/* Writes the record of the flow in flow_scratch[place], which is translated, beside its place. */
+__noinline int nat_put(__u32 place, __u32 opening, __u32 bucket, __u32 way)
+{
+	struct flow_new *new = bpf_map_lookup_elem(&flow_scratch, &place);
+	struct nat_flow *nat = nat_flow(opening, bucket, way);
+
+	if (!new || !nat)
+		return 0;
+	nat->addr = new->nat_addr;
+	nat->holds = new->nat_holds;
+	nat->port = new->nat_port;
+	nat->hop = new->nat_hop;
+	nat->looked = new->nat_looked;
+	__builtin_memcpy(nat->mac, new->nat_mac, sizeof(nat->mac));
+	return 0;
+}
+
 /*
  * Puts the flow in flow_scratch[place] into one of its buckets: the emptier one. In a full one,
  * an established flow takes the place of one that is closed, and an opening one that of a port
@@ -430,7 +447,6 @@ __noinline int flow_put(__u32 place)
 	struct flow_new *new = bpf_map_lookup_elem(&flow_scratch, &place);
 	__u32 now = flow_now(), buckets, first, second, way;
 	struct flow_bucket *b, *other;
-	struct nat_flow *nat;
 	bool opening;
 	void *table;
 
@@ -451,8 +467,7 @@ __noinline int flow_put(__u32 place)
 		b = other;
 		first = second;
 	}
-	nat = nat_flow(opening, first, 0);
-	if (new->flow.flags & FLOW_NAT && !nat)
+	if (new->flow.flags & FLOW_NAT && !nat_flow(opening, first, 0))
 		return DROP_FLOW_FULL;
 	if (!flow_lock(b))
 		return DROP_FLOW_FULL;
@@ -473,12 +488,8 @@ __noinline int flow_put(__u32 place)
 	b->flow[way] = new->flow;
 	b->expires[way] = new->expires;
 	b->number = first;
-	if (nat)
-		nat[way & 15] = (struct nat_flow){
-			.addr = new->nat_addr,
-			.holds = new->nat_holds,
-			.port = new->nat_port,
-		};
+	if (new->flow.flags & FLOW_NAT)
+		nat_put(place, opening, first, way);
 	barrier();
 	WRITE_ONCE(b->tag[way], flow_tag(new->hash));
 	WRITE_ONCE(b->flow[way].state, new->state); /* last: flow_passes() trusts it */

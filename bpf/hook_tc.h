@@ -27,6 +27,12 @@ static __always_inline bool hook_is_gso(struct __sk_buff *skb)
 	return skb->gso_size;
 }
 
+/* What is compared with the largest frame of a device. */
+static __always_inline __u32 hook_size(struct __sk_buff *skb, __u32 size)
+{
+	return skb->gso_size ? skb->gso_size + ETH_HLEN + 40 : size;
+}
+
 /* Octets of the frame's data. */
 static __always_inline __u32 hook_length(struct __sk_buff *skb)
 {

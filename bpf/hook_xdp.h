@@ -20,6 +20,11 @@ static __always_inline void hook_frame(struct xdp_md *ctx, void **data, void **e
 	*len = ctx->data_end - ctx->data;
 }
 
+static __always_inline __u32 hook_size(struct xdp_md *ctx, __u32 size)
+{
+	return size;
+}
+
 static __always_inline bool hook_is_gso(struct xdp_md *ctx)
 {
 	return false;

@@ -203,6 +203,9 @@ static __always_inline void judge_external(const struct l3 *l, struct flow_new *
 	new->nat_addr = l->nat_addr;
 	new->nat_port = l->nat_port;
 	new->nat_holds = l->nat_holds;
+	new->nat_hop = 0;
+	new->nat_looked = 0;
+	__builtin_memset(new->nat_mac, 0, sizeof(new->nat_mac));
 	if (l->nat_addr)
 		new->flow.flags |= FLOW_NAT;
 }
@@ -354,11 +357,19 @@ __noinline int judge_promote(__u32 place)
 		return REASON_NONE;
 	*f = *at.flow;
 	new->nat_addr = new->nat_holds = 0;
+	new->nat_hop = 0;
+	new->nat_looked = 0;
+	__builtin_memset(new->nat_mac, 0, sizeof(new->nat_mac));
 	nat = nat_flow(true, at.bucket->number, at.way);
 	if (f->flags & FLOW_NAT && nat) {
 		new->nat_addr = nat->addr;
 		new->nat_port = nat->port;
-		new->nat_holds = nat->holds &&nat_hold(nat->addr, nat_proto(l->proto), nat->port);
+		new->nat_hop = nat->hop;
+		new->nat_looked = nat->looked;
+		__builtin_memcpy(new->nat_mac, nat->mac, sizeof(new->nat_mac));
+		new->nat_holds = nat->holds;
+		if (nat->holds && !nat_hold(nat->addr, nat_proto(l->proto), nat->port))
+			new->nat_holds = false;
 	}
 	f->state = FLOW_ESTABLISHED;
 	if (l->proto == IPPROTO_TCP && l->type & TCP_FIN) {

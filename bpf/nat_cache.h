@@ -301,7 +301,7 @@ static __noinline int nat_short_in(hook_ctx *ctx, const struct cache_entry *c)
 	e->dst = 0;
 	__builtin_memcpy(&e->dst, s.nat->mac, 6);
 	if (policy.network != network || policy.vlan_mode != VLAN_TRANSPARENT || !e->dst ||
-	    e->len > READ_ONCE(vm->frame_max) || !(policy.xdp_tx || HOOK_ANSWERS))
+	    hook_size(ctx, e->len) > READ_ONCE(vm->frame_max) || !(policy.xdp_tx || HOOK_ANSWERS))
 		return NAT_SHORT_NO;
 	if (!flow_note(s.flow, k, s.side, e->len))
 		return NAT_SHORT_NO;

@@ -105,7 +105,9 @@ struct flow_new {
 	__u8 nat_addr; /* FLOW_NAT: as in struct nat_flow; what it holds goes with the flow */
 	__u8 nat_holds;
 	__u16 nat_port;
-	__u32 pad;
+	__u32 nat_looked; /* as are the way to both ends, of one that was there before */
+	__u16 nat_hop;
+	__u8 nat_mac[6];
 };
 
 #endif
