@@ -164,7 +164,9 @@ few() {
 	equal "-p is the same JSON" "$(x -j -p flow | jq -c 'map(.src)')" "$(x -j flow | jq -c 'map(.src)')"
 	printf 'flow count\nflow show proto udp\nflow flush proto udp\nflow count\n' >"$T/batch"
 	equal "a batch" "$(x -j -b "$T/batch" | jq -c '[.[0].count, (.[1] | length), .[2].count]')" '[25,2,23]'
-	levels "status, with three expired flows flushed, too" 27 5
+	# expired flows that were not flushed are there until the ageing timer comes by
+	json "status: two live flows less, and expired ones" '[.maps[] | select(.name | startswith("flow")).used] |
+		.[0] >= 18 and .[0] <= 28 and .[1] == 5' status
 }
 
 filters() {
