@@ -81,17 +81,13 @@ static __always_inline void nat_fib_ask(struct bpf_fib_lookup *f, const struct l
 /* Whether an address (as in struct flow_key) is still the host's. */
 __noinline int nat_is_local(struct __sk_buff *skb, const struct nat_addr_key *key, __u32 ifindex)
 {
-	struct bpf_fib_lookup f = {.ifindex = ifindex, .family = AF_INET};
+	struct bpf_fib_lookup f = {.ifindex = ifindex};
+	bool ipv4 = key && key->addr[0] == FLOW_IPV4;
 
 	if (!key)
 		return 0;
-	if (key->addr[0] == FLOW_IPV4) {
-		f.ipv4_dst = bpf_htonl(key->addr[1] >> 32);
-	} else {
-		f.family = AF_INET6;
-		for (int i = 0; i < 4; i++)
-			f.ipv6_dst[i] = bpf_htonl(key->addr[i / 2] >> (i & 1 ? 0 : 32));
-	}
+	f.family = ipv4 ? AF_INET : AF_INET6;
+	nat_wire_addr(f.ipv6_dst, key->addr, ipv4 ? 4 : 6); /* ipv4_dst is its first word */
 	return bpf_fib_lookup(skb, &f, sizeof(f), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 
@@ -338,10 +334,8 @@ __noinline int nat_host_has(struct __sk_buff *skb, __u32 place, __u32 slot, bool
 		t.ipv4.dport = bpf_htons(l->nat_port);
 	} else {
 		size = sizeof(t.ipv6);
-		for (int i = 0; i < 4; i++) {
-			t.ipv6.saddr[i] = bpf_htonl(remote[i / 2] >> (i & 1 ? 0 : 32));
-			t.ipv6.daddr[i] = bpf_htonl(a->addr[i / 2] >> (i & 1 ? 0 : 32));
-		}
+		nat_wire_addr(t.ipv6.saddr, remote, 6);
+		nat_wire_addr(t.ipv6.daddr, a->addr, 6);
 		t.ipv6.sport = remote_port;
 		t.ipv6.dport = bpf_htons(l->nat_port);
 	}
@@ -764,17 +758,6 @@ static __always_inline __u32 nat_check_at(const struct l3 *l)
 	default:
 		return 0;
 	}
-}
-
-/* An address of struct flow_key as packets have it. */
-static __always_inline void nat_wire_addr(__be32 *to, const __u64 *addr, __u8 family)
-{
-	to[0] = to[1] = to[2] = to[3] = 0;
-	if (family == 4)
-		to[0] = bpf_htonl(addr[1] >> 32);
-	else
-		for (int i = 0; i < 4; i++)
-			to[i] = bpf_htonl(addr[i / 2] >> (i & 1 ? 0 : 32));
 }
 
 /* A packet's new header fields, as they are in it. */

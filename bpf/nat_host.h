@@ -42,7 +42,6 @@ __noinline int nat_host_open(__u32 place)
 	struct nat_endpoint e = {.network = NAT_HOST};
 	struct nat_pool *pool;
 	__u32 port, wish;
-	int why;
 
 	if (!l)
 		return DROP_NO_MEMORY;
@@ -60,8 +59,7 @@ __noinline int nat_host_open(__u32 place)
 	nat_bound(pool, port, &e);
 	l->nat_port = port;
 	l->nat_holds = true;
-	why = judge_open(place); /* gives the port back if there is no room */
-	return why;
+	return judge_open(place); /* gives the port back if there is no room */
 }
 
 /*
@@ -141,9 +139,10 @@ __noinline int nat_host_rewrite(struct __sk_buff *skb)
  */
 static __always_inline int nat_local(struct __sk_buff *skb)
 {
-	__u32 place = 1;
+	__u32 place = 1, network;
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
-	int found;
+	struct network *net;
+	int found, why;
 
 	if (!l || (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6)))
 		return TC_ACT_UNSPEC;
@@ -154,24 +153,34 @@ static __always_inline int nat_local(struct __sk_buff *skb)
 	if (found != NAT_KNOWN && found != NAT_OPENS)
 		return TC_ACT_UNSPEC;
 	l->nat = NAT_IN;
-	if (nat_translate(skb, place))
+	why = nat_translate(skb, place);
+	if (why) {
+		network = l->network;
+		net = bpf_map_lookup_elem(&networks, &network);
+		if (net)
+			stats_reason(net->uplink, why);
 		return TC_ACT_SHOT;
+	}
 	return nat_redirect(skb, place, true, skb->len);
 }
 
 /*
  * A packet that the host sends by an uplink: one that would meet a VM's connection is translated.
- * Returns 0, or -1: there is no port for it. In steps, for the chain of calls is long.
+ * Returns 0, or -1: there is no port for it, which is counted. In steps, for the chain of calls is
+ * long.
  */
 static __always_inline int nat_host(struct __sk_buff *skb)
 {
-	int step;
+	int step, why;
 
 	if (!nat_host_look(skb))
 		return 0;
 	step = nat_host_next(judge_look(skb, true));
-	if (step == NAT_HOST_OPENS && nat_host_open(true))
+	why = step == NAT_HOST_OPENS ? nat_host_open(true) : REASON_NONE;
+	if (why) {
+		stats_reason(port_by_ifindex(skb->ifindex), why);
 		return -1;
+	}
 	if (step == NAT_HOST_ANSWERS)
 		judge_promote(true);
 	return nat_host_rewrite(skb);

@@ -72,14 +72,6 @@ __noinline int nat_hold(__u32 addr, __u32 proto, __u32 port)
 	return 0;
 }
 
-/* Not on the stack: ports are given back at the end of long chains of calls. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct nat_endpoint);
-} nat_freed SEC(".maps");
-
 /*
  * A connection that comes in holds the port that it came to, l3_scratch[place] says which; a static
  * address has no ports to be held. Returns 1, or 0: the port is not bound any more.
@@ -95,6 +87,14 @@ __noinline int nat_take(__u32 place)
 	l->nat_holds = a && !(a->flags & NAT_ADDR_STATIC);
 	return !l->nat_holds || nat_hold(l->nat_addr, nat_proto(l->proto), l->nat_port);
 }
+
+/* Not on the stack: ports are given back at the end of long chains of calls. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct nat_endpoint);
+} nat_freed SEC(".maps");
 
 /* Nobody holds the port any more. */
 static __always_inline void nat_free(struct nat_pool *pool, __u32 addr, __u32 proto, __u32 port)

@@ -29,6 +29,17 @@ static __always_inline void nat_l3_addr(__u64 *to, const __u64 *addr, __u8 famil
 	to[1] = family == 4 ? 0 : addr[1];
 }
 
+/* An address of struct flow_key as packets have it. */
+static __always_inline void nat_wire_addr(__be32 *to, const __u64 *addr, __u8 family)
+{
+	to[0] = to[1] = to[2] = to[3] = 0;
+	if (family == 4)
+		to[0] = bpf_htonl(addr[1] >> 32);
+	else
+		for (int i = 0; i < 4; i++)
+			to[i] = bpf_htonl(addr[i / 2] >> (i & 1 ? 0 : 32));
+}
+
 /* The quoted packet is as its sender has sent it, behind NAT. */
 static __always_inline void nat_quote_inside(const struct l3 *l, struct l3 *q)
 {
