@@ -93,13 +93,13 @@ static __always_inline bool flow_is(const struct flow *f, const struct plain *k,
 		 (key->port[side] ^ k->sport) | (key->port[!side] ^ k->dport) | (key->rest ^ rest));
 }
 
-/* Whether a flow's verdict is that its packets from side to side of the entry pass, still. */
-static __always_inline bool flow_allowed(const struct flow *f, const struct cache_entry *c,
-					 __u32 side)
+/* Whether a flow's verdict is that its packets from one port to the other pass, still. */
+static __always_inline bool flow_allowed(const struct flow *f, __u32 side, __u32 in_port,
+					 __u32 out_port, __u32 in_judged, __u32 out_judged)
 {
 	return f->state == FLOW_ESTABLISHED && !(f->flags & FLOW_DENIED) &&
-	       f->port[side] == c->in_port && f->port[!side] == c->out_port &&
-	       f->generation[side] == c->in_judged && f->generation[!side] == c->out_judged;
+	       f->port[side] == in_port && f->port[!side] == out_port &&
+	       f->generation[side] == in_judged && f->generation[!side] == out_judged;
 }
 
 /* Notes and counts a packet of an established flow. Returns false: it needs a closer look. */
@@ -134,7 +134,8 @@ static __always_inline bool flow_passes(struct plain *k, const struct cache_entr
 	if (!b)
 		return false;
 	f = &b->flow[way];
-	if (!flow_is(f, k, side, rest) || !flow_allowed(f, c, side))
+	if (!flow_is(f, k, side, rest) ||
+	    !flow_allowed(f, side, c->in_port, c->out_port, c->in_judged, c->out_judged))
 		return false;
 	return flow_note(f, k, side, len);
 }

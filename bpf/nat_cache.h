@@ -239,7 +239,7 @@ static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c)
 	__u32 place;
 
 	if (!k || !e || !nat_short_find(&s, k, c->rest, c->generation) ||
-	    !flow_allowed(s.flow, c, s.side))
+	    !flow_allowed(s.flow, s.side, c->in_port, c->out_port, c->in_judged, c->out_judged))
 		return NAT_SHORT_NO;
 	place = s.nat->hop;
 	hop = bpf_map_lookup_elem(&nat_hops, &place);
@@ -264,17 +264,6 @@ static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c)
 	return NAT_SHORT_YES;
 }
 
-/* Whether a flow's verdict is that the wire's packets pass to the VM, still. */
-static __always_inline bool nat_short_allowed(const struct flow *f, __u32 side, __u32 gateway,
-					      const struct port *vm)
-{
-	struct port *from = bpf_map_lookup_elem(&ports, &gateway);
-
-	return from && f->state == FLOW_ESTABLISHED && !(f->flags & FLOW_DENIED) &&
-	       f->port[side] == gateway && f->generation[side] == READ_ONCE(from->judged) &&
-	       f->generation[!side] == READ_ONCE(vm->judged);
-}
-
 /* From the wire to a VM: what nat_short_read() has read. */
 static __noinline int nat_short_in(hook_ctx *ctx, const struct cache_entry *c)
 {
@@ -284,7 +273,7 @@ static __noinline int nat_short_in(hook_ctx *ctx, const struct cache_entry *c)
 	__u32 network, to;
 	struct network *net;
 	struct nat_short s;
-	struct port *vm;
+	struct port *vm, *gateway;
 
 	if (!k || !e)
 		return NAT_SHORT_NO;
@@ -295,7 +284,10 @@ static __noinline int nat_short_in(hook_ctx *ctx, const struct cache_entry *c)
 		return NAT_SHORT_NO;
 	to = s.flow->port[!s.side];
 	vm = bpf_map_lookup_elem(&ports, &to);
-	if (!vm || !nat_short_allowed(s.flow, s.side, net->uplink, vm))
+	gateway = bpf_map_lookup_elem(&ports, &net->uplink);
+	if (!vm || !gateway ||
+	    !flow_allowed(s.flow, s.side, net->uplink, to, READ_ONCE(gateway->judged),
+			  READ_ONCE(vm->judged)))
 		return NAT_SHORT_NO;
 	policy = port_policy(vm);
 	e->dst = 0;
