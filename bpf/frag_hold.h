@@ -10,7 +10,7 @@
 
 #include "../maps/frag_held.maps.h"
 #include "judge.h"
-#include "nat.h"
+#include "nat_look.h"
 
 /* On frames that come again. */
 #define MARK_HELD 0x78647064

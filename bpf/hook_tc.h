@@ -27,6 +27,12 @@ static __always_inline bool hook_is_gso(struct __sk_buff *skb)
 	return skb->gso_size;
 }
 
+/* Octets of payload in the packets that a GSO packet becomes, or 0. */
+static __always_inline __u32 hook_segment(struct __sk_buff *skb)
+{
+	return skb->gso_size;
+}
+
 /* What is compared with the largest frame of a device. */
 static __always_inline __u32 hook_size(struct __sk_buff *skb, __u32 size)
 {

@@ -30,6 +30,12 @@ static __always_inline bool hook_is_gso(struct xdp_md *ctx)
 	return false;
 }
 
+/* Octets of payload in the packets that a GSO packet becomes, or 0. */
+static __always_inline __u32 hook_segment(struct xdp_md *ctx)
+{
+	return 0;
+}
+
 /* Octets of the frame's data. (Of the edges' difference, clang spills a half: refused by 6.18.) */
 static __always_inline __u32 hook_length(struct xdp_md *ctx)
 {

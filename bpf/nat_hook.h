@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * NAT in a frame's way through the TC hook: behind the gateway (nat_leave(), nat_send()), and
- * before the host (nat_arrives(), nat_enter()). bpf/nat.h does the work.
+ * before the host (nat_arrives(), nat_enter()). The other files of NAT do the work.
  */
 #ifndef BPF_NAT_HOOK_H
 #define BPF_NAT_HOOK_H
 
 #include "flood.h"
 #include "frag_hold.h"
-#include "nat.h"
 #include "nat_host.h"
+#include "nat_route.h"
 
 static __always_inline int hook_bind(struct pkt *p)
 {

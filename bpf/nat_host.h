@@ -13,6 +13,8 @@
 
 #include "judge.h"
 #include "nat_away.h"
+#include "nat_look.h"
+#include "nat_rewrite.h"
 #include "port.h"
 
 /* Whether a VM has a connection with the packet's endpoints. l: as the wire sees the packet. */
