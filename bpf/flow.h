@@ -434,6 +434,8 @@ __noinline int nat_put(__u32 place, __u32 opening, __u32 bucket, __u32 way)
 	nat->hop = new->nat_hop;
 	nat->looked = new->nat_looked;
 	__builtin_memcpy(nat->mac, new->nat_mac, sizeof(nat->mac));
+	if (opening && nat->holds)
+		nat_count_opening(nat, nat_proto(new->flow.key.rest >> 24), 1);
 	return 0;
 }
 

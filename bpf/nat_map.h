@@ -43,6 +43,35 @@ __noinline int nat_host_has(hook_ctx *ctx, __u32 place, __u32 slot, bool in)
 	return 1;
 }
 
+/* The endpoint that a VM's packet comes from. */
+static __always_inline void nat_endpoint_make(struct nat_endpoint *e, const struct l3 *l)
+{
+	nat_key_addr(e->addr, l->key.src, l->family);
+	e->port = nat_source_port(l);
+	e->network = l->network;
+	e->proto = nat_proto(l->proto);
+	e->pad = 0;
+}
+
+/* The slot that an internal address (as in struct flow_key) is given as long as it has ports (RFC
+ * 4787, REQ-2); 0: none. */
+static __always_inline __u32 nat_home(const struct nat_network *n, const __u64 *addr, bool ipv4)
+{
+	__u32 first = ipv4 ? n->first4 : n->first6, addrs = ipv4 ? n->addrs4 : n->addrs6;
+
+	if (!first || addrs < 2)
+		return addrs ? first : 0;
+	return first + (__u32)(addr[0] ^ addr[1] >> 32 ^ addr[1]) * 0x9e3779b1 % addrs;
+}
+
+/* Whether a bound port is an endpoint's. */
+static __always_inline bool nat_binding_is(const struct nat_binding *b,
+					   const struct nat_endpoint *e)
+{
+	return READ_ONCE(b->refs) && b->addr[0] == e->addr[0] && b->addr[1] == e->addr[1] &&
+	       b->port == e->port && b->network == e->network;
+}
+
 /* A port that was claimed belongs to an endpoint, and has its first flow. */
 static __always_inline void nat_bound(struct nat_pool *pool, __u32 port,
 				      const struct nat_endpoint *e)
@@ -56,6 +85,17 @@ static __always_inline void nat_bound(struct nat_pool *pool, __u32 port,
 	barrier();
 	WRITE_ONCE(b->refs, 1);
 	__sync_fetch_and_add(&pool->taken, 1);
+}
+
+/* A mapping is not where it is looked for first. */
+static __always_inline void nat_displace(struct nat_pool *pool, __u32 port,
+					 const struct nat_endpoint *e)
+{
+	__u32 *displaced = nat_displaced_of(e);
+
+	pool->at[port & 0xffff].displaced = true;
+	if (displaced)
+		__sync_fetch_and_add(displaced, 1);
 }
 
 /* The range of external ports for an internal one; the last in the upper half. */
@@ -76,27 +116,27 @@ static __always_inline __u32 nat_range(const struct nat_network *n, __u8 family,
 
 /*
  * Claims an external port for the endpoint; an internal address keeps to one external one as long
- * as that has ports (RFC 4787, REQ-2). Leaves it in l3. Returns REASON_NONE or why not.
+ * as that has ports. Leaves it in l3. Returns REASON_NONE or why not.
  */
 __noinline int nat_claim_port(__u32 place, const struct nat_endpoint *e, __u32 wish)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct nat_network *n = nat_network(e ? e->network : 0);
-	__u32 first, addrs, at, slot, port, range;
+	__u32 first, addrs, home, slot, port, range;
 	struct nat_pool *pool;
 
 	if (!l || !n || !e)
 		return DROP_NAT_EXHAUSTED;
 	first = l->family == 4 ? n->first4 : n->first6;
 	addrs = l->family == 4 ? n->addrs4 : n->addrs6;
-	if (!first || !addrs)
+	home = nat_home(n, e->addr, l->family == 4);
+	if (!home || !addrs)
 		return DROP_NAT_ADDRESS;
-	at = (e->addr[0] ^ e->addr[1] >> 32 ^ e->addr[1]) * 0x9e3779b1 % addrs;
 	range = nat_range(n, l->family, e->proto, e->port);
 	for (__u32 i = 0; i < NAT_ADDRS / 2; i++) {
 		if (i >= addrs)
 			break;
-		slot = first + (at + i) % addrs;
+		slot = first + (home - first + i) % addrs;
 		port = nat_port_find(slot, e->proto, wish, range);
 		if (port != NAT_NO_PORT)
 			break;
@@ -108,9 +148,70 @@ __noinline int nat_claim_port(__u32 place, const struct nat_endpoint *e, __u32 w
 		return DROP_NAT_EXHAUSTED;
 	}
 	nat_bound(pool, port, e);
+	if (slot != home || port != e->port)
+		nat_displace(pool, port, e);
 	l->nat_addr = slot;
 	l->nat_port = port;
 	return REASON_NONE;
+}
+
+/*
+ * The mapping that an endpoint has, into l3, and held by one more flow. Returns whether there is
+ * one.
+ */
+__noinline int nat_mapped(__u32 place, const struct nat_endpoint *e)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct nat_network *n = nat_network(e ? e->network : 0);
+	struct nat_mapping *m;
+	struct nat_pool *pool;
+	__u32 *displaced;
+
+	if (!l || !n || !e)
+		return 0;
+	l->nat_addr = nat_home(n, e->addr, l->family == 4);
+	l->nat_port = e->port;
+	pool = nat_pool(l->nat_addr, e->proto);
+	if (pool && nat_binding_is(&pool->at[e->port], e) &&
+	    nat_hold(l->nat_addr, e->proto, e->port)) {
+		if (nat_binding_is(&pool->at[e->port], e)) /* still */
+			return 1;
+		nat_release(l->nat_addr, e->proto, e->port);
+	}
+	displaced = nat_displaced_of(e);
+	if (!displaced || !READ_ONCE(*displaced))
+		return 0;
+	m = bpf_map_lookup_elem(&nat_endpoints, e);
+	if (!m || !nat_hold(m->addr, e->proto, m->port))
+		return 0;
+	l->nat_addr = m->addr;
+	l->nat_port = m->port;
+	return 1;
+}
+
+/* An address that has an external one for itself: no port is to be held. */
+static __always_inline bool nat_static(struct l3 *l, const struct nat_endpoint *e)
+{
+	struct nat_static_key key = {.addr = {e->addr[0], e->addr[1]}, .network = e->network};
+	struct nat_network *n = nat_network(e->network);
+	__u32 *slot = NULL;
+
+	if (n && e->port >= n->served_min && e->port <= n->served_max)
+		slot = bpf_map_lookup_elem(&nat_statics, &key);
+	if (!slot)
+		return false;
+	l->nat_addr = *slot;
+	l->nat_port = e->port;
+	l->nat_holds = false;
+	return true;
+}
+
+/* Whether l3's external endpoint is displaced. */
+static __always_inline bool nat_is_displaced(const struct l3 *l)
+{
+	struct nat_pool *pool = nat_pool(l->nat_addr, nat_proto(l->proto));
+
+	return pool && pool->at[l->nat_port].displaced;
 }
 
 /*
@@ -121,41 +222,26 @@ __noinline int nat_claim_port(__u32 place, const struct nat_endpoint *e, __u32 w
 __noinline int nat_map(hook_ctx *ctx, __u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
-	struct nat_endpoint e = {};
-	struct nat_static_key key = {};
-	struct nat_mapping *m, mapping;
-	__u32 *slot;
+	struct nat_mapping mapping;
+	struct nat_endpoint e;
 	int why;
 
 	if (!l)
 		return DROP_NO_MEMORY;
-	nat_key_addr(e.addr, l->key.src, l->family);
-	e.network = key.network = l->network;
-	key.addr[0] = e.addr[0];
-	key.addr[1] = e.addr[1];
-	e.port = nat_source_port(l);
-	slot = bpf_map_lookup_elem(&nat_statics, &key);
-	if (slot) {
-		l->nat_addr = *slot;
-		l->nat_port = e.port;
-		l->nat_holds = false;
+	nat_endpoint_make(&e, l);
+	if (nat_static(l, &e))
 		return REASON_NONE;
-	}
-	e.proto = nat_proto(l->proto);
 	if (e.proto >= NAT_PROTOS || !flow_tracks(l))
 		return DROP_NAT_PROTOCOL;
 	l->nat_holds = true;
-	m = bpf_map_lookup_elem(&nat_endpoints, &e);
-	if (m && nat_hold(m->addr, e.proto, m->port)) {
-		l->nat_addr = m->addr;
-		l->nat_port = m->port;
-	} else {
+	if (!nat_mapped(place, &e)) {
 		why = nat_claim_port(place, &e, e.port);
 		if (why)
 			return why;
 		mapping.addr = l->nat_addr;
 		mapping.port = l->nat_port;
-		bpf_map_update_elem(&nat_endpoints, &e, &mapping, BPF_ANY);
+		if (nat_is_displaced(l))
+			bpf_map_update_elem(&nat_endpoints, &e, &mapping, BPF_ANY);
 	}
 	for (int i = 0; i < 4; i++) {
 		if (!nat_host_has(ctx, place, l->nat_addr, false))

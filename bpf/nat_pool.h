@@ -96,13 +96,24 @@ struct {
 	__type(value, struct nat_endpoint);
 } nat_freed SEC(".maps");
 
-/* Nobody holds the port any more. */
-static __always_inline void nat_free(struct nat_pool *pool, __u32 addr, __u32 proto, __u32 port)
+/* The counter of displaced mappings of an endpoint. */
+static __always_inline __u32 *nat_displaced_of(const struct nat_endpoint *e)
+{
+	__u64 mix = (e->addr[0] ^ e->addr[1] ^ e->addr[1] >> 32 ^
+		     ((__u64)e->port << 32 | (__u32)e->network << 16 | e->proto)) *
+		    0x9e3779b97f4a7c15ULL;
+	__u32 place = mix >> 48 & (NAT_DISPLACED - 1);
+
+	return bpf_map_lookup_elem(&nat_displaced, &place);
+}
+
+/* A displaced binding's mapping is forgotten. */
+static __always_inline void nat_replace(struct nat_binding *b, __u32 addr, __u32 proto, __u32 port)
 {
 	__u32 zero = 0;
 	struct nat_endpoint *e = bpf_map_lookup_elem(&nat_freed, &zero);
-	struct nat_binding *b = &pool->at[port & 0xffff];
 	struct nat_mapping *m;
+	__u32 *displaced;
 
 	if (!e)
 		return;
@@ -114,6 +125,19 @@ static __always_inline void nat_free(struct nat_pool *pool, __u32 addr, __u32 pr
 	m = bpf_map_lookup_elem(&nat_endpoints, e);
 	if (m && m->addr == addr && m->port == port)
 		bpf_map_delete_elem(&nat_endpoints, e);
+	displaced = nat_displaced_of(e);
+	if (displaced)
+		__sync_fetch_and_sub(displaced, 1);
+	b->displaced = false;
+}
+
+/* Nobody holds the port any more. */
+static __always_inline void nat_free(struct nat_pool *pool, __u32 addr, __u32 proto, __u32 port)
+{
+	struct nat_binding *b = &pool->at[port & 0xffff];
+
+	if (b->displaced)
+		nat_replace(b, addr, proto, port);
 	WRITE_ONCE(b->network, 0);
 	__sync_fetch_and_sub(&pool->taken, 1);
 	__sync_fetch_and_and(&pool->used[(port & 0xffff) / 64], ~(1ULL << (port & 63)));
@@ -228,14 +252,26 @@ static __always_inline struct nat_flow *nat_flow(__u32 opening, __u32 bucket, __
 	return b ? &b->at[way & 15] : NULL;
 }
 
+/* One more flow of a port is in flows_opening, or one less. */
+static __always_inline void nat_count_opening(const struct nat_flow *n, __u32 proto, __s32 add)
+{
+	struct nat_pool *pool = nat_pool(n->addr, proto);
+
+	if (pool)
+		__sync_fetch_and_add(&pool->at[n->port].opening, add);
+}
+
 /* A translated flow is taken out of its table: it gives its port back. */
 __noinline int nat_forget(__u32 opening, __u32 bucket, __u32 way, __u32 ip_proto)
 {
 	struct nat_flow *n = nat_flow(opening, bucket, way);
 	__u32 proto = nat_proto(ip_proto);
 
-	if (n && n->holds && proto < NAT_PROTOS)
+	if (n && n->holds && proto < NAT_PROTOS) {
+		if (opening)
+			nat_count_opening(n, proto, -1);
 		nat_give_back(n->addr, proto, n->port);
+	}
 	if (n)
 		n->addr = n->holds = 0;
 	return 0;

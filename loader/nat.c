@@ -274,7 +274,6 @@ static void derive_subnets(struct nat_network *n, const struct nat_info *info)
 	}
 }
 
-/* Flags come last: what they ask for is there then. */
 /*
  * The addresses that the host has in a network, IPv6's anycast one of routers (RFC 4291, 2.6.1)
  * among them, are known to the data path, or are not any more (!on).
@@ -299,7 +298,28 @@ static void put_gateways(struct state *s, __u32 id, bool on)
 	}
 }
 
-static void derive_network(struct state *s, const struct nat_plan *p, const struct nat_entry *e)
+/* Which ports of VMs rules lead to: all, where one has an address for itself. */
+static void derive_served(struct nat_network *n, __u32 id, const struct nat_rules *rules)
+{
+	__u16 min = 0xffff, max = 0;
+
+	for (__u32 i = 0; i < rules->n; i++) {
+		const struct nat_rule_entry *r = &rules->at[i];
+		__u16 first = nat_rule_is_static(r) ? 0 : r->rule.internal_port;
+		__u16 last = nat_rule_is_static(r) ? 0xffff : first + r->rule.ports - 1;
+
+		if (r->key.network != id)
+			continue;
+		min = first < min ? first : min;
+		max = last > max ? last : max;
+	}
+	PUT(n->served_min, min);
+	PUT(n->served_max, max);
+}
+
+/* Flags come last: what they ask for is there then. */
+static void derive_network(struct state *s, const struct nat_plan *p, const struct nat_rules *rules,
+			   const struct nat_entry *e)
 {
 	struct nat_network *n = &s->nat_networks[e->id];
 	__u16 first4 = 0, addrs4 = 0, first6 = 0, addrs6 = 0;
@@ -320,6 +340,7 @@ static void derive_network(struct state *s, const struct nat_plan *p, const stru
 	PUT(n->uplink_ifindex, e->uplink_ifindex);
 	PUT(n->uplink, e->info.uplink);
 	PUT(n->gateway_ifindex, e->info.ifindex);
+	derive_served(n, e->id, rules);
 	PUT(n->flags,
 	    (nat ? NAT_ROUTES : 0U) | (e->info.filter_independent ? NAT_FILTER_INDEPENDENT : 0U));
 }
@@ -343,7 +364,7 @@ static int sync_slots(struct state *s, __u64 again)
 		leave_slots(s, &plan, &l.at[i]);
 	err = err ?: nat_plan_apply(s, &plan, &fresh);
 	for (__u32 i = 0; i < l.n && !err; i++)
-		derive_network(s, &plan, &l.at[i]);
+		derive_network(s, &plan, &rules, &l.at[i]);
 	err = err ?: nat_rules_bind(s, &rules, &l, fresh | again) ?: nat_plan_tidy(s, &plan);
 	err = err ?: attach_local(s, rules.n);
 	nat_rules_free(&rules);

@@ -102,6 +102,7 @@ static bool take_port(struct nat_pool *pool, const struct nat_ports *p, __u32 po
 	b->addr[1] = p->inside[1];
 	b->port = p->inside_port + (port - p->first);
 	b->network = p->network;
+	b->displaced = false;
 	__atomic_fetch_or(&b->refs, NAT_FORWARD, __ATOMIC_SEQ_CST);
 	if (!(was & port_bit(port)))
 		__atomic_fetch_add(&pool->taken, 1, __ATOMIC_RELAXED);

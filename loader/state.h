@@ -60,6 +60,7 @@
 	X(NAT_STATICS, nat_statics)       \
 	X(NAT_POOLS, nat_pools)           \
 	X(NAT_ENDPOINTS, nat_endpoints)   \
+	X(NAT_DISPLACED, nat_displaced)   \
 	X(NAT_FLOWS, nat_flows)           \
 	X(NAT_HOPS, nat_hops)             \
 	X(NAT_INFO, nat_info)             \

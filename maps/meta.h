@@ -6,7 +6,7 @@
 #include <linux/types.h>
 
 /* Raised with every change of a key or value type in maps/. */
-#define MAPS_LAYOUT 3
+#define MAPS_LAYOUT 4
 
 struct meta {
 	__u32 layout;

@@ -15,7 +15,8 @@
 #include "network.h"
 
 #define NAT_ADDRS     64     /* slots 1..NAT_ADDRS - 1 */
-#define NAT_ENDPOINTS 524288 /* internal endpoints that have a mapping */
+#define NAT_ENDPOINTS 524288 /* internal endpoints whose mapping has another port than they */
+#define NAT_DISPLACED 65536  /* counters of such mappings, a power of two */
 #define NAT_HOPS      1024   /* next hops, a power of two */
 #define NAT_FORWARDS  65536
 #define NAT_STATICS   1024
@@ -58,11 +59,13 @@ _Static_assert(sizeof(struct nat_addr) == 64, "one cache line");
 
 /* What a port of an external address is bound to. */
 struct nat_binding {
-	__u64 addr[2]; /* internal address, as in struct flow_key */
-	__u32 refs;    /* flows that use it, NAT_FORWARD; 0: free, or about to be */
-	__u16 port;    /* internal port, host order */
-	__u16 network; /* id */
-	__u32 pad[2];
+	__u64 addr[2];	/* internal address, as in struct flow_key */
+	__u32 refs;	/* flows that use it, NAT_FORWARD; 0: free, or about to be */
+	__u16 port;	/* internal port, host order */
+	__u16 network;	/* id */
+	__u32 opening;	/* of the flows, those in flows_opening */
+	__u8 displaced; /* it is not where its endpoint's mapping is looked for first */
+	__u8 pad[3];
 };
 _Static_assert(sizeof(struct nat_binding) == 32, "half a cache line");
 
@@ -75,7 +78,12 @@ struct nat_pool {
 	struct nat_binding at[65536];
 };
 
-/* An internal endpoint, whose mapping is looked for. */
+/*
+ * An internal endpoint, whose mapping is looked for: first at its own port, of the external address
+ * that its address is given (nat_home()). Most mappings are there, and need nothing else. Where
+ * that port is another's, the mapping is displaced: in nat_endpoints, and counted in
+ * nat_displaced, so that hardly anybody looks for what is not there.
+ */
 struct nat_endpoint {
 	__u64 addr[2]; /* as in struct flow_key */
 	__u16 port;    /* host order */
@@ -125,7 +133,9 @@ struct nat_network {
 	__u16 addrs6;
 	__u16 port_min6; /* as port_min, IPv6 */
 	__u16 port_max6;
-	__u8 pad[36];
+	__u16 served_min; /* ports of VMs that forwards or static addresses lead to: none other has */
+	__u16 served_max; /* flows that came by them. served_min > served_max: there are none */
+	__u8 pad[32];
 };
 _Static_assert(sizeof(struct nat_network) == 128, "two cache lines");
 

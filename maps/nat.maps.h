@@ -71,6 +71,14 @@ struct {
 	__type(value, struct nat_mapping);
 } nat_endpoints SEC(".maps");
 
+/* How many displaced mappings the endpoints have whose hash is the place: 0, none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NAT_DISPLACED);
+	__type(key, __u32);
+	__type(value, __u32);
+} nat_displaced SEC(".maps");
+
 /* Place 0 beside `flows`, place 1 beside `flows_opening`: of as many buckets. */
 struct nat_flow_table {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
