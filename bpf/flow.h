@@ -212,11 +212,11 @@ static __always_inline __u32 flow_bound(__u32 way)
 	return way > FLOW_WAYS - 1 ? FLOW_WAYS - 1 : way;
 }
 
-/* As flow_search(); at.flow is NULL without one. Returns whether it is an opening one. */
-static __always_inline bool flow_find(struct flow_at *at, __u32 place, __u32 tables)
+/* The flow in a place that flow_search() has found. Returns whether it is an opening one. */
+static __always_inline bool flow_found(struct flow_at *at, __u32 found)
 {
-	__u32 found = flow_search(place, tables), way;
 	bool opening = found & FLOW_OPENING;
+	__u32 way;
 
 	at->flow = NULL;
 	if (found == FLOW_NOWHERE)
@@ -227,6 +227,12 @@ static __always_inline bool flow_find(struct flow_at *at, __u32 place, __u32 tab
 	if (at->bucket)
 		at->flow = &at->bucket->flow[way];
 	return opening;
+}
+
+/* As flow_search(); at.flow is NULL without one. Returns whether it is an opening one. */
+static __always_inline bool flow_find(struct flow_at *at, __u32 place, __u32 tables)
+{
+	return flow_found(at, flow_search(place, tables));
 }
 
 /* ---- time ---- */

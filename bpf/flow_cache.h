@@ -62,24 +62,58 @@ static __always_inline __u32 flow_place_found(const struct plain *k, __u32 side,
 	return flow_seek(from_host);
 }
 
+/* The same for both directions. Each end is mixed by itself: what they share does not cancel out. */
+static __always_inline __u64 flow_hint_mix(const struct plain *k)
+{
+	__u64 src = (k->src[0] + k->src[1] + k->sport) * 0x9e3779b97f4a7c15ULL;
+	__u64 dst = (k->dst[0] + k->dst[1] + k->dport) * 0x9e3779b97f4a7c15ULL;
+
+	return (src ^ src >> 32) + (dst ^ dst >> 32);
+}
+
+/* A place to look for a hint in, and the word that it begins with. */
+struct flow_asked {
+	struct flow_hint *hint; /* NULL: there is none */
+	__u64 head;
+};
+
+static __always_inline struct flow_asked flow_ask(const struct plain *k, __u32 now)
+{
+	__u64 mix = flow_hint_mix(k) * 0x9e3779b97f4a7c15ULL;
+	__u32 at = mix >> 51;
+
+	return (struct flow_asked){
+		.hint = bpf_map_lookup_elem(&flow_hints, &at),
+		.head = (__u64)now << 32 | (mix >> 40 & FLOW_HINT_TAGS) << FLOW_HINT_TAG,
+	};
+}
+
+/* Where a packet's flow is, by a hint; or FLOW_NOWHERE. */
+static __always_inline __u32 flow_hinted(const struct flow_asked *a)
+{
+	__u64 word = a->hint ? READ_ONCE(a->hint->word) : 0;
+
+	return a->hint && word >> FLOW_HINT_TAG == a->head >> FLOW_HINT_TAG ? (__u32)word
+									    : FLOW_NOWHERE;
+}
+
+static __always_inline void flow_hint(const struct flow_asked *a, __u32 place)
+{
+	if (a->hint && place != FLOW_NOWHERE)
+		WRITE_ONCE(a->hint->word, a->head | place);
+}
+
 /* Where a packet's flow is, by a hint if there is one. */
 static __always_inline __u32 flow_place(const struct plain *k, __u32 side, __u32 rest, __u32 now,
 					bool from_host)
 {
-	__u64 mix = ((k->src[0] + k->src[1] + k->sport) ^ (k->dst[0] + k->dst[1] + k->dport)) *
-		    0x9e3779b97f4a7c15ULL;
-	__u64 head = (__u64)now << 32 | ((__u32)mix >> FLOW_HINT_TAG << FLOW_HINT_TAG), word;
-	__u32 at = mix >> 51, place;
-	struct flow_hint *hint = bpf_map_lookup_elem(&flow_hints, &at);
+	struct flow_asked a = flow_ask(k, now);
+	__u32 place = flow_hinted(&a);
 
-	if (!hint)
-		return FLOW_NOWHERE;
-	word = READ_ONCE(hint->word);
-	if (word >> FLOW_HINT_TAG == head >> FLOW_HINT_TAG)
-		return word;
+	if (place != FLOW_NOWHERE || !a.hint)
+		return place;
 	place = flow_place_found(k, side, rest, from_host);
-	if (place != FLOW_NOWHERE)
-		WRITE_ONCE(hint->word, head | place);
+	flow_hint(&a, place);
 	return place;
 }
 

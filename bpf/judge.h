@@ -197,15 +197,19 @@ static __always_inline __u32 judge_owner(const struct l3 *l)
 	return in && !port_policy(in).uplink ? id : l->out_id ?: id;
 }
 
-/* The external endpoint of a connection that is opened, and what it holds of it. */
+/* The external endpoint of a connection that is opened, what it holds of it, and the way to both
+ * ends as far as its first packet tells. */
 static __always_inline void judge_external(const struct l3 *l, struct flow_new *new)
 {
+	bool out = l->nat == NAT_OUT || l->nat == NAT_HAIRPIN;
+	__u64 mac = out ? l->key.src_mac : 0;
+
 	new->nat_addr = l->nat_addr;
 	new->nat_port = l->nat_port;
 	new->nat_holds = l->nat_holds;
-	new->nat_hop = 0;
-	new->nat_looked = 0;
-	__builtin_memset(new->nat_mac, 0, sizeof(new->nat_mac));
+	new->nat_hop = out ? l->hop_place : 0;
+	new->nat_looked = new->nat_hop ? cache_generation() : 0;
+	__builtin_memcpy(new->nat_mac, &mac, sizeof(new->nat_mac));
 	if (l->nat_addr)
 		new->flow.flags |= FLOW_NAT;
 }
@@ -498,7 +502,8 @@ static __always_inline int judge_flow(struct l3 *l, __u32 place)
 	bool opening;
 
 	flow_key_make(l);
-	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+	opening = flow_found(&at, l->sought ? l->found
+					    : flow_search(place, FLOW_ANSWERED | FLOW_UNANSWERED));
 	return at.flow ? judge_known(l, place, &at, opening) : judge_new(l);
 }
 

@@ -90,7 +90,8 @@ static __always_inline enum verdict nat_send(struct pkt *p)
 		return TO_HOST;
 	}
 	if (l->nat != NAT_IN) {
-		nat_note(p->from_host, p->src);
+		if (l->ask != JUDGE_OPEN)
+			nat_note(p->from_host, p->src);
 		nat_remember(p);
 		tag = p->tag;
 		if (tc_retag(p->ctx, &tag, NO_TAG))

@@ -62,6 +62,11 @@ struct l3 {
 	__u16 answer;	   /* ICMP type and code to drop it with, 0: none */
 	__u8 mac[6];	   /* from the wire: the VM's */
 
+	/* where the flow is, as flow_search() says; if it was `sought` already */
+	__u32 found;
+	__u8 sought;
+	__u8 pad[3];
+
 	/* The frame from the network header on, as far as it goes; with extension headers, the
 	 * transport header is at 40. */
 	__u8 head[L3_HEAD];
@@ -78,7 +83,7 @@ struct l3 {
 	__u16 vid;
 	__u8 from_host;
 	__u8 to_host;
-	__u8 way;	 /* where a flow was found in its bucket */
+	__u8 pad2;
 	__u8 ask;	 /* what lists are asked for: enum judge_ask */
 	__u32 known;	 /* flooded: port id that the connection leads to, 0: none */
 	__u16 copy_why;	 /* flooded: why no port that judges gets it, enum reason */
@@ -87,7 +92,7 @@ struct l3 {
 	__u64 result[2]; /* by direction: what a list said (ACL_RESULT_…) */
 	__u32 list[2];	 /* and which: its place in acl_lists */
 };
-_Static_assert(sizeof(struct l3) == 368, "no hidden padding");
+_Static_assert(sizeof(struct l3) == 376, "no hidden padding");
 
 /* Why ports get no copy of the packet that is flooded now, by port id: enum reason. */
 struct judge_withheld {

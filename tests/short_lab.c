@@ -281,6 +281,36 @@ static bool is_flow_of(const struct flow *f, const struct packet *p)
 	       !memcmp(f->key.addr[1], called, sizeof(called));
 }
 
+/* What flow_ask() makes a hint's place and tag of. */
+static __u32 hint_of(__u64 src, __u64 dst)
+{
+	const __u64 odd = 0x9e3779b97f4a7c15ULL;
+
+	src *= odd;
+	dst *= odd;
+	return ((src ^ src >> 32) + (dst ^ dst >> 32)) * odd >> 40;
+}
+
+void short_same_hint(struct packet *p)
+{
+	__u64 caller[2], called[2], src, dst;
+	char text[32];
+	__u32 hint;
+
+	set_address(address(p, false, text), p->six, caller);
+	set_address(address(p, true, text), p->six, called);
+	src = caller[0] + caller[1];
+	dst = called[0] + called[1];
+	hint = hint_of(src + p->port, dst + CALLED);
+	for (__u32 to = CALLED + 1; to < 0x10000; to++)
+		for (__u32 from = 1; from < 0x10000; from++)
+			if (hint_of(src + from, dst + to) == hint) {
+				p->sport = from;
+				p->dport = to;
+				return;
+			}
+}
+
 /* The place of a packet's flow in a bucket, FLOW_WAYS: it is not there. */
 static __u32 way_of(const struct flow_bucket *b, const struct packet *p)
 {

@@ -70,6 +70,8 @@ __u32 short_generation(void);
 
 /* The flow of a packet, in either table; NULL: none. Valid until the next packet. */
 const struct flow *short_flow(const struct packet *p);
+/* Gives a packet from the caller other ports, above CALLED, with which it has the same hint. */
+void short_same_hint(struct packet *p);
 /* Which end of its flow has sent the packet. */
 __u32 short_side(const struct packet *p);
 
