@@ -9,11 +9,9 @@
 #include "pkt.h"
 
 __noinline int btf_inner_types(const struct acl_rule *rule, const struct acl_counter *counter,
-			       const struct flow_bucket *bucket, const struct nat_pool *pool,
-			       const struct nat_bucket *nat)
+			       const struct flow_bucket *bucket, const struct nat_pool *pool)
 {
-	return (rule ? 1 : 0) + (counter ? 1 : 0) + (bucket ? 1 : 0) + (pool ? 1 : 0) +
-	       (nat ? 1 : 0);
+	return (rule ? 1 : 0) + (counter ? 1 : 0) + (bucket ? 1 : 0) + (pool ? 1 : 0);
 }
 
 #endif

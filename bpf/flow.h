@@ -28,6 +28,7 @@
 struct flow_at {
 	struct flow_bucket *bucket;
 	struct flow *flow; /* NULL: not found */
+	struct nat_flow *nat;
 	__u32 way;
 };
 
@@ -164,19 +165,18 @@ static __always_inline __u32 flow_look(void *table, __u32 buckets, const struct 
 {
 	__u32 first = flow_bucket_number(hash, false, buckets), way;
 	__u32 second = flow_bucket_number(hash, true, buckets);
-	struct flow_bucket *b, *other;
+	struct flow_bucket *b;
 
-	if (!table)
+	b = table ? bpf_map_lookup_elem(table, &first) : NULL;
+	if (!b)
 		return FLOW_NOWHERE;
-	b = bpf_map_lookup_elem(table, &first);
-	other = bpf_map_lookup_elem(table, &second);
-	if (!b || !other)
-		return FLOW_NOWHERE;
-	(void)READ_ONCE(other->lock); /* both are on their way from memory at once */
 	way = flow_way(b, k, flow_tag(hash), now);
 	if (way < FLOW_WAYS)
 		return way << FLOW_HINT_WAY | first;
-	way = flow_way(other, k, flow_tag(hash), now);
+	b = bpf_map_lookup_elem(table, &second);
+	if (!b)
+		return FLOW_NOWHERE;
+	way = flow_way(b, k, flow_tag(hash), now);
 	return way < FLOW_WAYS ? way << FLOW_HINT_WAY | second : FLOW_NOWHERE;
 }
 
@@ -205,6 +205,32 @@ __noinline __u32 flow_search(__u32 place, __u32 tables)
 	return found == FLOW_NOWHERE ? found : found | FLOW_OPENING;
 }
 
+/*
+ * Has the heads of the buckets in which the flow with the key l3_scratch[place].flow may be
+ * first, of these tables, on their way from memory, before somebody waits for them.
+ */
+__noinline int flow_fetch(__u32 place, __u32 tables)
+{
+	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
+	struct flow_bucket *b;
+	__u64 hash;
+
+	if (!l)
+		return 0;
+	hash = flow_hash(&l->flow);
+	if (tables & FLOW_ANSWERED) {
+		b = flow_bucket(false, flow_bucket_number(hash, false, FLOW_BUCKETS));
+		if (b)
+			(void)READ_ONCE(b->lock);
+	}
+	if (tables & FLOW_UNANSWERED) {
+		b = flow_bucket(true, flow_bucket_number(hash, false, FLOW_OPENING_BUCKETS));
+		if (b)
+			(void)READ_ONCE(b->lock);
+	}
+	return 0;
+}
+
 /* way, which is one: for 6.1's verifier, which forgets such limits, right where it is used. */
 static __always_inline __u32 flow_bound(__u32 way)
 {
@@ -224,8 +250,10 @@ static __always_inline bool flow_found(struct flow_at *at, __u32 found)
 	way = flow_bound(found >> FLOW_HINT_WAY & 0xf);
 	at->way = way;
 	at->bucket = flow_bucket(opening, found & FLOW_HINT_BUCKET);
-	if (at->bucket)
+	if (at->bucket) {
 		at->flow = &at->bucket->flow[way];
+		at->nat = &at->bucket->nat[way];
+	}
 	return opening;
 }
 
@@ -382,15 +410,29 @@ static __always_inline void tcp_loosen(struct flow *f)
  * knows nothing, and so looks at what follows once.
  */
 
-/* A free way of a bucket, or FLOW_WAYS. */
+/* A free way of a bucket, rather than one whose flow has expired; or FLOW_WAYS. */
 __noinline __u32 flow_free_way(const struct flow_bucket *b, __u32 now)
 {
 	for (__u32 i = 0; b && i < FLOW_WAYS; i++)
-		if (!READ_ONCE(b->tag[i]) || (__s32)(READ_ONCE(b->expires[i]) - now) <= 0)
+		if (!READ_ONCE(b->tag[i]))
+			return i;
+	for (__u32 i = 0; b && i < FLOW_WAYS; i++)
+		if ((__s32)(READ_ONCE(b->expires[i]) - now) <= 0)
 			return i;
 	return FLOW_WAYS;
 }
 
+/* Whether a bucket has so much room that another one need not be asked. Reads one cache line. */
+__noinline int flow_roomy(const struct flow_bucket *b)
+{
+	__u32 n = 0;
+
+	for (__u32 i = 0; b && i < FLOW_WAYS; i++)
+		n += !READ_ONCE(b->tag[i]);
+	return n > FLOW_WAYS / 2;
+}
+
+/* How many flows are in it. */
 __noinline __u32 flow_load(const struct flow_bucket *b, __u32 now)
 {
 	__u32 n = 0;
@@ -426,27 +468,17 @@ __noinline __u32 flow_heavy_way(const struct flow_bucket *b, __u32 owner)
 	return way;
 }
 
-/* Writes the record of the flow in flow_scratch[place], which is translated, beside its place. */
-__noinline int nat_put(__u32 place, __u32 opening, __u32 bucket, __u32 way)
+/* Writes what a translated flow has; in flows_opening it is counted where its port is. */
+static __always_inline void nat_put(struct nat_flow *nat, const struct flow_new *new)
 {
-	struct flow_new *new = bpf_map_lookup_elem(&flow_scratch, &place);
-	struct nat_flow *nat = nat_flow(opening, bucket, way);
-
-	if (!new || !nat)
-		return 0;
-	nat->addr = new->nat_addr;
-	nat->holds = new->nat_holds;
-	nat->port = new->nat_port;
-	nat->hop = new->nat_hop;
-	nat->looked = new->nat_looked;
-	__builtin_memcpy(nat->mac, new->nat_mac, sizeof(nat->mac));
-	if (opening && nat->holds)
+	*nat = new->nat;
+	if (new->opening && nat->holds)
 		nat_count_opening(nat, nat_proto(new->flow.key.rest >> 24), 1);
-	return 0;
 }
 
 /*
- * Puts the flow in flow_scratch[place] into one of its buckets: the emptier one. In a full one,
+ * Puts the flow in flow_scratch[place] into one of its buckets: the first one while that has
+ * plenty of room, so that most are found there at once; else the emptier one. In a full one,
  * an established flow takes the place of one that is closed, and an opening one that of a port
  * with more of them. Returns REASON_NONE or DROP_FLOW_FULL. Counts the owner's.
  */
@@ -466,17 +498,17 @@ __noinline int flow_put(__u32 place)
 	if (!table)
 		return DROP_FLOW_FULL;
 	first = flow_bucket_number(new->hash, false, buckets);
-	second = flow_bucket_number(new->hash, true, buckets);
 	b = bpf_map_lookup_elem(table, &first);
-	other = bpf_map_lookup_elem(table, &second);
-	if (!b || !other)
+	if (!b)
 		return DROP_FLOW_FULL;
-	if (flow_load(other, now) < flow_load(b, now)) {
-		b = other;
-		first = second;
+	if (!flow_roomy(b)) {
+		second = flow_bucket_number(new->hash, true, buckets);
+		other = bpf_map_lookup_elem(table, &second);
+		if (!other)
+			return DROP_FLOW_FULL;
+		if (flow_load(other, now) < flow_load(b, now))
+			b = other;
 	}
-	if (new->flow.flags & FLOW_NAT && !nat_flow(opening, first, 0))
-		return DROP_FLOW_FULL;
 	if (!flow_lock(b))
 		return DROP_FLOW_FULL;
 	way = flow_free_way(b, now);
@@ -495,9 +527,8 @@ __noinline int flow_put(__u32 place)
 	new->flow.state = FLOW_NONE;
 	b->flow[way] = new->flow;
 	b->expires[way] = new->expires;
-	b->number = first;
 	if (new->flow.flags & FLOW_NAT)
-		nat_put(place, opening, first, way);
+		nat_put(&b->nat[way], new);
 	barrier();
 	WRITE_ONCE(b->tag[way], flow_tag(new->hash));
 	WRITE_ONCE(b->flow[way].state, new->state); /* last: flow_passes() trusts it */

@@ -44,6 +44,19 @@ __noinline __u32 flow_seek(__u32 place)
 	return found;
 }
 
+/* A packet's key, to l3.flow. */
+static __always_inline void flow_key_plain(struct l3 *l, const struct plain *k, __u32 side,
+					   __u32 rest)
+{
+	l->flow.addr[side][0] = k->src[0];
+	l->flow.addr[side][1] = k->src[1];
+	l->flow.addr[!side][0] = k->dst[0];
+	l->flow.addr[!side][1] = k->dst[1];
+	l->flow.port[side] = k->sport;
+	l->flow.port[!side] = k->dport;
+	l->flow.rest = rest;
+}
+
 /* A packet's flow without a hint. */
 static __always_inline __u32 flow_place_found(const struct plain *k, __u32 side, __u32 rest,
 					      bool from_host)
@@ -52,13 +65,7 @@ static __always_inline __u32 flow_place_found(const struct plain *k, __u32 side,
 
 	if (!l)
 		return FLOW_NOWHERE;
-	l->flow.addr[side][0] = k->src[0];
-	l->flow.addr[side][1] = k->src[1];
-	l->flow.addr[!side][0] = k->dst[0];
-	l->flow.addr[!side][1] = k->dst[1];
-	l->flow.port[side] = k->sport;
-	l->flow.port[!side] = k->dport;
-	l->flow.rest = rest;
+	flow_key_plain(l, k, side, rest);
 	return flow_seek(from_host);
 }
 

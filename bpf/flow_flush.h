@@ -16,12 +16,12 @@ struct flow_flush_round {
 static __always_inline bool flow_flush_external(const struct flow_bucket *b, __u32 place,
 						const struct flow_flush *ask)
 {
-	struct nat_flow *n;
+	const struct nat_flow *n;
 
 	if (!ask->filter.nat_mask)
 		return true;
-	n = nat_flow(ask->opening, b->number, place);
-	return n && b->flow[place].flags & FLOW_NAT &&
+	n = &b->nat[place];
+	return b->flow[place].flags & FLOW_NAT &&
 	       (((__u32)n->addr << 16 | n->port) & ask->filter.nat_mask) == ask->filter.nat;
 }
 

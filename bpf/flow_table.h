@@ -62,7 +62,7 @@ static __always_inline void flow_remove(struct flow_bucket *b, __u32 place, bool
 	WRITE_ONCE(b->flow[place].state, FLOW_NONE);
 	WRITE_ONCE(b->tag[place], 0);
 	if (b->flow[place].flags & FLOW_NAT)
-		nat_forget(opening, b->number, place, b->flow[place].key.rest >> 24);
+		nat_forget(&b->nat[place], opening, b->flow[place].key.rest >> 24);
 	flow_count(owner, -1, opening ? -1 : 0);
 }
 

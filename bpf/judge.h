@@ -204,12 +204,14 @@ static __always_inline void judge_external(const struct l3 *l, struct flow_new *
 	bool out = l->nat == NAT_OUT || l->nat == NAT_HAIRPIN;
 	__u64 mac = out ? l->key.src_mac : 0;
 
-	new->nat_addr = l->nat_addr;
-	new->nat_port = l->nat_port;
-	new->nat_holds = l->nat_holds;
-	new->nat_hop = out ? l->hop_place : 0;
-	new->nat_looked = new->nat_hop ? cache_generation() : 0;
-	__builtin_memcpy(new->nat_mac, &mac, sizeof(new->nat_mac));
+	new->nat = (struct nat_flow){
+		.addr = l->nat_addr,
+		.holds = l->nat_holds,
+		.port = l->nat_port,
+		.hop = out ? l->hop_place : 0,
+		.looked = out && l->hop_place ? cache_generation() : 0,
+	};
+	__builtin_memcpy(new->nat.mac, &mac, sizeof(new->nat.mac));
 	if (l->nat_addr)
 		new->flow.flags |= FLOW_NAT;
 }
@@ -261,8 +263,8 @@ __noinline int judge_open(__u32 place)
 	new->expires = now + flow_secs(l->proto, f->state);
 	new->opening = 1;
 	why = flow_put(place);
-	if (why && new->nat_holds)
-		nat_release(new->nat_addr, nat_proto(l->proto), new->nat_port);
+	if (why && new->nat.holds)
+		nat_release(new->nat.addr, nat_proto(l->proto), new->nat.port);
 	return why;
 }
 
@@ -347,7 +349,6 @@ __noinline int judge_promote(__u32 place)
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct flow_new *new = bpf_map_lookup_elem(&flow_scratch, &place);
 	__u32 now = flow_now();
-	struct nat_flow *nat;
 	struct flow_at at;
 	struct flow *f;
 	int why;
@@ -360,21 +361,10 @@ __noinline int judge_promote(__u32 place)
 	if (!at.flow) /* another CPU did it */
 		return REASON_NONE;
 	*f = *at.flow;
-	new->nat_addr = new->nat_holds = 0;
-	new->nat_hop = 0;
-	new->nat_looked = 0;
-	__builtin_memset(new->nat_mac, 0, sizeof(new->nat_mac));
-	nat = nat_flow(true, at.bucket->number, at.way);
-	if (f->flags & FLOW_NAT && nat) {
-		new->nat_addr = nat->addr;
-		new->nat_port = nat->port;
-		new->nat_hop = nat->hop;
-		new->nat_looked = nat->looked;
-		__builtin_memcpy(new->nat_mac, nat->mac, sizeof(new->nat_mac));
-		new->nat_holds = nat->holds;
-		if (nat->holds && !nat_hold(nat->addr, nat_proto(l->proto), nat->port))
-			new->nat_holds = false;
-	}
+	new->nat = *at.nat;
+	if (f->flags & FLOW_NAT && new->nat.holds &&
+	    !nat_hold(new->nat.addr, nat_proto(l->proto), new->nat.port))
+		new->nat.holds = false;
 	f->state = FLOW_ESTABLISHED;
 	if (l->proto == IPPROTO_TCP && l->type & TCP_FIN) {
 		f->state = FLOW_FIN_WAIT;
@@ -385,8 +375,8 @@ __noinline int judge_promote(__u32 place)
 	why = flow_put(place);
 	if (!why)
 		flow_take(&at, &l->flow, true);
-	else if (new->nat_holds)
-		nat_release(new->nat_addr, nat_proto(l->proto), new->nat_port);
+	else if (new->nat.holds)
+		nat_release(new->nat.addr, nat_proto(l->proto), new->nat.port);
 	return why;
 }
 
@@ -435,14 +425,10 @@ static __always_inline void judge_count(const struct l3 *l, struct flow_at *at)
 }
 
 /* The external endpoint that the packet's connection has. */
-static __always_inline void judge_translated(struct l3 *l, const struct flow_at *at, bool opening)
+static __always_inline void judge_translated(struct l3 *l, const struct flow_at *at)
 {
-	const struct nat_flow *nat = nat_flow(opening, at->bucket->number, at->way);
-
-	if (!nat)
-		return;
-	l->nat_addr = nat->addr;
-	l->nat_port = nat->port;
+	l->nat_addr = at->nat->addr;
+	l->nat_port = at->nat->port;
 }
 
 /* A packet of a connection that may go on. */
@@ -453,7 +439,7 @@ static __always_inline int judge_goes_on(struct l3 *l, __u32 place, struct flow_
 	bool tcp = l->proto == IPPROTO_TCP;
 
 	if (f->flags & FLOW_NAT)
-		judge_translated(l, at, opening);
+		judge_translated(l, at);
 	if (opening && judge_answers(l, f)) {
 		if (tcp)
 			tcp_note(l, f);
@@ -572,15 +558,14 @@ __noinline int judge_quoted(hook_ctx *ctx, __u32 place)
 static __always_inline bool judge_related(hook_ctx *ctx, struct l3 *l, __u32 place)
 {
 	struct flow_at at;
-	bool opening;
 
 	if (judge_quoted(ctx, place))
 		return false;
-	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+	flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
 	if (!at.flow || at.flow->flags & FLOW_DENIED)
 		return false;
 	if (at.flow->flags & FLOW_NAT)
-		judge_translated(l, &at, opening);
+		judge_translated(l, &at);
 	return at.flow->port[l->side & 1] == l->out_id || !l->out_id;
 }
 

@@ -212,19 +212,26 @@ static __always_inline bool nat_short_leaves(const struct plain *k, struct nat_e
 static __always_inline void nat_short_seek(struct plain *k, struct nat_edit *e, __u32 now)
 {
 	struct flow_asked asked = flow_ask(k, now);
+	bool syn = k->proto == IPPROTO_TCP && k->tcp.flags & TCP_SYN;
+	struct l3 *l = l3_of(false);
 	struct nat_network *n;
 
 	e->side = flow_side(k);
 	e->rest = FLOW_REST(k->proto, e->network, 0);
 	e->place = flow_hinted(&asked);
-	if (e->place != FLOW_NOWHERE)
+	if (e->place != FLOW_NOWHERE || !l)
 		return;
+	flow_key_plain(l, k, e->side & 1, e->rest);
+	if (!e->in && (k->proto == IPPROTO_UDP || syn))
+		flow_fetch(false, FLOW_UNANSWERED);
 	n = nat_network(e->network);
 	if (n && !e->in)
 		e->where = nat_where_out(k, n, e->network);
+	if (e->where == FLOW_UNANSWERED) /* and there it will be put, if this is the answer */
+		flow_fetch(false, FLOW_UNANSWERED | (syn ? 0 : FLOW_ANSWERED));
 	if (!(e->where & FLOW_ANSWERED))
 		return;
-	e->place = flow_place_found(k, e->side & 1, e->rest, false);
+	e->place = flow_seek(false);
 	flow_hint(&asked, e->place);
 }
 
@@ -249,8 +256,8 @@ static __always_inline bool nat_short_find(struct nat_short *s, const struct pla
 	if (!b)
 		return false;
 	s->flow = &b->flow[way];
-	s->nat = nat_flow(false, number, way);
-	return s->nat && s->nat->addr && s->flow->flags & FLOW_NAT &&
+	s->nat = &b->nat[way];
+	return s->nat->addr && s->flow->flags & FLOW_NAT &&
 	       flow_is(s->flow, k, e->side & 1, e->rest);
 }
 
@@ -471,7 +478,6 @@ static __noinline int nat_open_out(hook_ctx *ctx, const struct cache_entry *c)
 	struct l3 *l = l3_of(false);
 	struct flow_at at = {};
 	struct nat_hop *hop;
-	bool opening;
 	__u32 place;
 
 	if (!l)
@@ -482,9 +488,9 @@ static __noinline int nat_open_out(hook_ctx *ctx, const struct cache_entry *c)
 	l->out_id = c->out_port;
 	l->in_judged = c->in_judged;
 	l->out_judged = c->out_judged;
-	opening = flow_found(&at, l->found);
+	flow_found(&at, l->found);
 	if (at.flow)
-		nat = nat_flow(opening, at.bucket->number, at.way);
+		nat = at.nat;
 	else if (nat_open_asks(c->in_port))
 		return NAT_SHORT_NO;
 	place = nat && c->generation - nat->looked <= NAT_ROUTE_AGE ? nat->hop : 0;
@@ -510,12 +516,11 @@ static __noinline int nat_open_in(hook_ctx *ctx, const struct cache_entry *c)
 	struct flow_at at = {};
 	struct nat_flow *nat;
 	struct nat_ends ends;
-	bool opening;
 
 	if (!e || !l)
 		return NAT_SHORT_NO;
-	opening = flow_found(&at, l->found);
-	nat = at.flow ? nat_flow(opening, at.bucket->number, at.way) : NULL;
+	flow_found(&at, l->found);
+	nat = at.flow ? at.nat : NULL;
 	if (!nat || !nat_ends_of(&ends, ctx, e, at.flow, nat))
 		return NAT_SHORT_NO;
 	l->in_id = ends.net->uplink;

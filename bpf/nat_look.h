@@ -228,8 +228,8 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 	struct nat_network *n;
 	struct nat_flow *nat;
 	struct flow_at at;
-	bool opening, known;
 	__u32 network;
+	bool known;
 
 	if (!l || !q || !l->family || l->flags & (L3_BAD | L3_GROUP))
 		return NAT_NOT_OURS;
@@ -251,8 +251,8 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 	if ((l->flags & (L3_FRAG | L3_FRAG_LATER)) == L3_FRAG)
 		nat_frag_note(l);
 	nat_key_inside(l, q, network);
-	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
-	nat = at.flow ? nat_flow(opening, at.bucket->number, at.way) : NULL;
+	flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+	nat = at.flow ? at.nat : NULL;
 	if (!nat || nat->addr != l->nat_addr || nat->port != l->nat_port)
 		return network == NAT_HOST ? NAT_NOT_OURS : nat_unknown(skb, l, place);
 	if (network == NAT_HOST)

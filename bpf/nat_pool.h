@@ -242,16 +242,6 @@ __noinline __u32 nat_port_find(__u32 addr, __u32 proto, __u32 wish, __u32 range)
 	return s.found;
 }
 
-/* The record of the flow in a place, or NULL: also while no network is translated. */
-static __always_inline struct nat_flow *nat_flow(__u32 opening, __u32 bucket, __u32 way)
-{
-	__u32 table = !!opening;
-	void *map = bpf_map_lookup_elem(&nat_flows, &table);
-	struct nat_bucket *b = map ? bpf_map_lookup_elem(map, &bucket) : NULL;
-
-	return b ? &b->at[way & 15] : NULL;
-}
-
 /* One more flow of a port is in flows_opening, or one less. */
 static __always_inline void nat_count_opening(const struct nat_flow *n, __u32 proto, __s32 add)
 {
@@ -262,18 +252,18 @@ static __always_inline void nat_count_opening(const struct nat_flow *n, __u32 pr
 }
 
 /* A translated flow is taken out of its table: it gives its port back. */
-__noinline int nat_forget(__u32 opening, __u32 bucket, __u32 way, __u32 ip_proto)
+__noinline int nat_forget(struct nat_flow *n, __u32 opening, __u32 ip_proto)
 {
-	struct nat_flow *n = nat_flow(opening, bucket, way);
 	__u32 proto = nat_proto(ip_proto);
 
-	if (n && n->holds && proto < NAT_PROTOS) {
+	if (!n)
+		return 0;
+	if (n->holds && proto < NAT_PROTOS) {
 		if (opening)
 			nat_count_opening(n, proto, -1);
 		nat_give_back(n->addr, proto, n->port);
 	}
-	if (n)
-		n->addr = n->holds = 0;
+	n->addr = n->holds = 0;
 	return 0;
 }
 

@@ -309,12 +309,11 @@ __noinline int nat_note(__u32 place, __u64 mac)
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct nat_flow *n;
 	struct flow_at at;
-	bool opening;
 
 	if (!l)
 		return 0;
-	opening = flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
-	n = at.flow ? nat_flow(opening, at.bucket->number, at.way) : NULL;
+	flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
+	n = at.flow ? at.nat : NULL;
 	if (!n || !n->addr)
 		return 0;
 	__builtin_memcpy(n->mac, &mac, 6);

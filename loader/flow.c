@@ -10,7 +10,6 @@
 #include "err.h"
 #include "flow.h"
 #include "map.h"
-#include "nat_table.h"
 
 #define FLUSH_TRIES 1000 /* at a range of buckets of which some are locked */
 
@@ -108,8 +107,7 @@ int flow_view_open(struct state *s, struct flow_view *out)
 	int err = 0;
 
 	if (state_exists(s))
-		err = map_table(s, &tables[0], &v.flows)
-			      ?: map_table(s, &tables[1], &v.opening) ?: nat_tables_map(s, v.nat);
+		err = map_table(s, &tables[0], &v.flows) ?: map_table(s, &tables[1], &v.opening);
 	if (err) {
 		flow_view_close(&v);
 		return err;
@@ -126,13 +124,12 @@ void flow_view_close(struct flow_view *v)
 		munmap((void *)v->flows, FLOW_BUCKETS * sizeof(*v->flows));
 	if (v->opening)
 		munmap((void *)v->opening, FLOW_OPENING_BUCKETS * sizeof(*v->opening));
-	nat_tables_unmap(v->nat);
 	*v = (struct flow_view){};
 }
 
 /* Copies a flow that is there and not expired; programs may be changing it meanwhile. */
-static bool read_flow(const struct flow_bucket *b, const struct nat_bucket *n, __u32 place,
-		      __u32 now, struct flow *f, struct nat_flow *nat, __u32 *left)
+static bool read_flow(const struct flow_bucket *b, __u32 place, __u32 now, struct flow *f,
+		      struct nat_flow *nat, __u32 *left)
 {
 	__u16 tag = __atomic_load_n(&b->tag[place], __ATOMIC_ACQUIRE);
 	__u32 expires = __atomic_load_n(&b->expires[place], __ATOMIC_RELAXED);
@@ -140,7 +137,7 @@ static bool read_flow(const struct flow_bucket *b, const struct nat_bucket *n, _
 	if (!tag || expires <= now)
 		return false;
 	*f = b->flow[place];
-	*nat = n && f->flags & FLOW_NAT ? n->at[place] : (struct nat_flow){};
+	*nat = f->flags & FLOW_NAT ? b->nat[place] : (struct nat_flow){};
 	*left = expires - now;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return __atomic_load_n(&b->tag[place], __ATOMIC_RELAXED) == tag;
@@ -150,14 +147,13 @@ static void visit_table(const struct flow_view *v, bool opening, const struct fl
 			flow_visit visit, void *data)
 {
 	const struct flow_bucket *b = opening ? v->opening : v->flows;
-	const struct nat_bucket *n = v->nat[opening];
 	__u32 buckets = b ? tables[opening].buckets : 0, left;
 	struct nat_flow nat;
 	struct flow f;
 
 	for (__u32 at = 0; at < buckets; at++)
 		for (__u32 i = 0; i < FLOW_WAYS; i++)
-			if (read_flow(&b[at], n ? &n[at] : NULL, i, v->now, &f, &nat, &left) &&
+			if (read_flow(&b[at], i, v->now, &f, &nat, &left) &&
 			    (f.key.rest & 0xfff) != NAT_SPACE_VID && flow_fits(&f, filter))
 				visit(&f, nat.addr ? &nat : NULL, left, opening, data);
 }

@@ -19,7 +19,6 @@ int flow_tables_make(struct state *s);
 struct flow_view {
 	const struct flow_bucket *flows; /* NULL: there is none */
 	const struct flow_bucket *opening;
-	const struct nat_bucket *nat[2]; /* beside each of them; NULL: there is none */
 	__u32 now;			 /* s, as struct flow has it */
 };
 int flow_view_open(struct state *s, struct flow_view *out);

@@ -16,7 +16,6 @@
 #include "fdb.h"
 #include "flow.h"
 #include "nat.h"
-#include "nat_table.h"
 #include "port.h"
 #include "uplink.h"
 
@@ -353,9 +352,7 @@ static union port_policy policy_of(const struct port_info *info, bool xdp_tx)
 /* What the data path must find before a port's policy word says that it tracks connections. */
 static int tracking_prepare(struct state *s, const struct port_info *info)
 {
-	int err = policy_of(info, false).track ? flow_tables_make(s) : 0;
-
-	return err || info->gateway != GATEWAY_NAT ? err : nat_tables_make(s);
+	return policy_of(info, false).track ? flow_tables_make(s) : 0;
 }
 
 /* Whether XDP may send to a port: its hook has XDP, and its device takes such frames. */

@@ -61,7 +61,6 @@
 	X(NAT_POOLS, nat_pools)           \
 	X(NAT_ENDPOINTS, nat_endpoints)   \
 	X(NAT_DISPLACED, nat_displaced)   \
-	X(NAT_FLOWS, nat_flows)           \
 	X(NAT_HOPS, nat_hops)             \
 	X(NAT_INFO, nat_info)             \
 	X(NAT_RULES, nat_rules)

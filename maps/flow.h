@@ -56,7 +56,7 @@ enum __attribute__((packed)) flow_state {
 #define FLOW_SECOND   0x1	    /* the second end of the key opened it */
 #define FLOW_DENIED   0x2	    /* a later list denies it */
 #define FLOW_LOOSE    0x4	    /* TCP seen from its middle on: window scales are not known */
-#define FLOW_NAT      0x8	    /* translated: its external endpoint is in nat_flows */
+#define FLOW_NAT      0x8	    /* translated: struct nat_flow */
 #define FLOW_FIN(n)   (0x10 << (n)) /* end n has sent a FIN */
 
 /* What one end of a TCP connection has sent (RFC 9293, 3.3.1; host order). */
@@ -84,30 +84,36 @@ struct flow {
 };
 _Static_assert(sizeof(struct flow) == 128, "two cache lines");
 
+/* What else a translated flow has (FLOW_NAT): its external endpoint and the way to both ends. */
+struct nat_flow {
+	__u8 addr;    /* slot of the external address (maps/nat.h), 0: none */
+	__u8 holds;   /* a reference to the port's binding */
+	__u16 port;   /* external port, host order */
+	__u16 hop;    /* place in nat_hops, 0: none */
+	__u8 mac[6];  /* the VM's, 0: not seen yet */
+	__u32 looked; /* generation in which the route was looked up, 0: never */
+};
+_Static_assert(sizeof(struct nat_flow) == 16, "four in a cache line");
+
 struct flow_bucket {
 	__u32 lock;	      /* 1: held */
 	__u16 tag[FLOW_WAYS]; /* of the hash, 0: free */
 	__u16 pad;
 	__u32 expires[FLOW_WAYS]; /* s, CLOCK_MONOTONIC: gone from then on */
-	__u32 number;		  /* of the bucket, once it has had a flow */
-	__u8 pad2[28];
+	__u8 pad2[32];
+	struct nat_flow nat[FLOW_WAYS + 1]; /* of the flows in the same places */
 	struct flow flow[FLOW_WAYS];
 };
-_Static_assert(sizeof(struct flow_bucket) == 2048, "flows are on cache line boundaries");
+_Static_assert(sizeof(struct flow_bucket) == 2304, "flows are on cache line boundaries");
 
 /* A flow that is to be put into a table. */
 struct flow_new {
 	struct flow flow;
 	__u64 hash;
 	__u32 expires;
-	__u16 opening; /* which table */
-	__u16 state;   /* while it is being put there: what becomes flow.state at the end */
-	__u8 nat_addr; /* FLOW_NAT: as in struct nat_flow; what it holds goes with the flow */
-	__u8 nat_holds;
-	__u16 nat_port;
-	__u32 nat_looked; /* as are the way to both ends, of one that was there before */
-	__u16 nat_hop;
-	__u8 nat_mac[6];
+	__u16 opening;	     /* which table */
+	__u16 state;	     /* while it is being put there: what becomes flow.state at the end */
+	struct nat_flow nat; /* FLOW_NAT; what it holds goes with the flow */
 };
 
 #endif

@@ -139,23 +139,6 @@ struct nat_network {
 };
 _Static_assert(sizeof(struct nat_network) == 128, "two cache lines");
 
-/* What is beside a flow: its external endpoint and the way to both ends. */
-struct nat_flow {
-	__u8 addr;    /* slot of the external address, 0: none */
-	__u8 holds;   /* a reference to the port's binding */
-	__u16 port;   /* external port, host order */
-	__u16 hop;    /* place in nat_hops, 0: none */
-	__u8 mac[6];  /* the VM's, 0: not seen yet */
-	__u32 looked; /* generation in which the route was looked up, 0: never */
-};
-_Static_assert(sizeof(struct nat_flow) == 16, "four in a cache line");
-
-/* Those of the flows in a bucket, at the same places. */
-struct nat_bucket {
-	struct nat_flow at[FLOW_WAYS + 1];
-};
-_Static_assert(sizeof(struct nat_bucket) == 256, "on cache line boundaries");
-
 /* A next hop behind an uplink. */
 struct nat_hop {
 	__u64 addr[2];	  /* as in struct flow_key */

@@ -79,22 +79,6 @@ struct {
 	__type(value, __u32);
 } nat_displaced SEC(".maps");
 
-/* Place 0 beside `flows`, place 1 beside `flows_opening`: of as many buckets. */
-struct nat_flow_table {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct nat_bucket);
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__array(values, struct nat_flow_table);
-} nat_flows SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, NAT_HOPS);
