@@ -19,7 +19,7 @@ int flow_tables_make(struct state *s);
 struct flow_view {
 	const struct flow_bucket *flows; /* NULL: there is none */
 	const struct flow_bucket *opening;
-	__u32 now;			 /* s, as struct flow has it */
+	__u32 now; /* s, as struct flow has it */
 };
 int flow_view_open(struct state *s, struct flow_view *out);
 void flow_view_close(struct flow_view *v);
