@@ -53,17 +53,6 @@ static __always_inline void nat_endpoint_make(struct nat_endpoint *e, const stru
 	e->pad = 0;
 }
 
-/* The slot that an internal address (as in struct flow_key) is given as long as it has ports (RFC
- * 4787, REQ-2); 0: none. */
-static __always_inline __u32 nat_home(const struct nat_network *n, const __u64 *addr, bool ipv4)
-{
-	__u32 first = ipv4 ? n->first4 : n->first6, addrs = ipv4 ? n->addrs4 : n->addrs6;
-
-	if (!first || addrs < 2)
-		return addrs ? first : 0;
-	return first + (__u32)(addr[0] ^ addr[1] >> 32 ^ addr[1]) * 0x9e3779b1 % addrs;
-}
-
 /* Whether a bound port is an endpoint's. */
 static __always_inline bool nat_binding_is(const struct nat_binding *b,
 					   const struct nat_endpoint *e)
@@ -82,6 +71,7 @@ static __always_inline void nat_bound(struct nat_pool *pool, __u32 port,
 	b->addr[1] = e->addr[1];
 	b->port = e->port;
 	b->network = e->network;
+	b->displaced = false;
 	barrier();
 	WRITE_ONCE(b->refs, 1);
 	__sync_fetch_and_add(&pool->taken, 1);
@@ -179,14 +169,18 @@ __noinline int nat_mapped(__u32 place, const struct nat_endpoint *e)
 		nat_release(l->nat_addr, e->proto, e->port);
 	}
 	displaced = nat_displaced_of(e);
-	if (!displaced || !READ_ONCE(*displaced))
-		return 0;
-	m = bpf_map_lookup_elem(&nat_endpoints, e);
-	if (!m || !nat_hold(m->addr, e->proto, m->port))
+	m = displaced && READ_ONCE(*displaced) ? bpf_map_lookup_elem(&nat_endpoints, e) : NULL;
+	if (!m)
 		return 0;
 	l->nat_addr = m->addr;
 	l->nat_port = m->port;
-	return 1;
+	pool = nat_pool(l->nat_addr, e->proto);
+	if (!pool || !nat_hold(l->nat_addr, e->proto, l->nat_port))
+		return 0;
+	if (nat_binding_is(&pool->at[l->nat_port], e))
+		return 1;
+	nat_release(l->nat_addr, e->proto, l->nat_port);
+	return 0;
 }
 
 /* An address that has an external one for itself: no port is to be held. */

@@ -99,10 +99,7 @@ struct {
 /* The counter of displaced mappings of an endpoint. */
 static __always_inline __u32 *nat_displaced_of(const struct nat_endpoint *e)
 {
-	__u64 mix = (e->addr[0] ^ e->addr[1] ^ e->addr[1] >> 32 ^
-		     ((__u64)e->port << 32 | (__u32)e->network << 16 | e->proto)) *
-		    0x9e3779b97f4a7c15ULL;
-	__u32 place = mix >> 48 & (NAT_DISPLACED - 1);
+	__u32 place = nat_displaced_place(e);
 
 	return bpf_map_lookup_elem(&nat_displaced, &place);
 }

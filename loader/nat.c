@@ -16,6 +16,7 @@
 #include "gateway.h"
 #include "map.h"
 #include "nat.h"
+#include "nat_pool.h"
 #include "nat_rule.h"
 #include "nat_slot.h"
 #include "netaddr.h"
@@ -317,32 +318,65 @@ static void derive_served(struct nat_network *n, __u32 id, const struct nat_rule
 	PUT(n->served_max, max);
 }
 
-/* Flags come last: what they ask for is there then. */
-static void derive_network(struct state *s, const struct nat_plan *p, const struct nat_rules *rules,
-			   const struct nat_entry *e)
+/* All mappings of a network are where they are looked for, or displaced. n: as it will be. */
+static int rehome(struct state *s, __u32 id, const struct nat_network *n)
 {
-	struct nat_network *n = &s->nat_networks[e->id];
-	__u16 first4 = 0, addrs4 = 0, first6 = 0, addrs6 = 0;
+	int err = 0;
+
+	for (__u32 slot = 1; slot < NAT_ADDRS && !err; slot++)
+		err = nat_pool_rehome(s, slot, id, n);
+	return err;
+}
+
+/*
+ * The slots for a network's mappings. When they change, connections go on: what they have is
+ * found elsewhere before that, and what was opened meanwhile, after it.
+ */
+static int derive_slots(struct state *s, const struct nat_plan *p, const struct nat_entry *e)
+{
+	struct nat_network *now = &s->nat_networks[e->id], n = {};
 	bool nat = e->net.mode == NETWORK_NAT;
+	int err;
 
 	if (nat)
-		slots_of(p, e, 4, &first4, &addrs4);
+		slots_of(p, e, 4, &n.first4, &n.addrs4);
 	if (nat && e->info.len6)
-		slots_of(p, e, 6, &first6, &addrs6);
+		slots_of(p, e, 6, &n.first6, &n.addrs6);
+	if (now->first4 == n.first4 && now->addrs4 == n.addrs4 && now->first6 == n.first6 &&
+	    now->addrs6 == n.addrs6)
+		return 0;
+	err = rehome(s, e->id, &n);
+	if (err)
+		return err;
+	put_slots(&now->first4, &now->addrs4, n.first4, n.addrs4);
+	put_slots(&now->first6, &now->addrs6, n.first6, n.addrs6);
+	return rehome(s, e->id, &n);
+}
+
+/* Flags come last: what they ask for is there then. */
+static int derive_network(struct state *s, const struct nat_plan *p, const struct nat_rules *rules,
+			  const struct nat_entry *e)
+{
+	struct nat_network *n = &s->nat_networks[e->id];
+	bool nat = e->net.mode == NETWORK_NAT;
+	int err;
+
 	derive_subnets(n, &e->info);
 	put_gateways(s, e->id, true);
 	PUT(n->port_min, e->info.port_min ?: NAT_PORT_MIN);
 	PUT(n->port_max, e->info.port_max ?: NAT_PORT_MAX);
 	PUT(n->port_min6, e->info.port_min6 ?: NAT_PORT_MIN);
 	PUT(n->port_max6, e->info.port_max6 ?: NAT_PORT_MAX);
-	put_slots(&n->first4, &n->addrs4, first4, addrs4);
-	put_slots(&n->first6, &n->addrs6, first6, addrs6);
+	err = derive_slots(s, p, e);
+	if (err)
+		return err;
 	PUT(n->uplink_ifindex, e->uplink_ifindex);
 	PUT(n->uplink, e->info.uplink);
 	PUT(n->gateway_ifindex, e->info.ifindex);
 	derive_served(n, e->id, rules);
 	PUT(n->flags,
 	    (nat ? NAT_ROUTES : 0U) | (e->info.filter_independent ? NAT_FILTER_INDEPENDENT : 0U));
+	return 0;
 }
 
 /* again: slots (bit N: slot N) whose ports are bound again, even if they have been there. */
@@ -364,7 +398,7 @@ static int sync_slots(struct state *s, __u64 again)
 		leave_slots(s, &plan, &l.at[i]);
 	err = err ?: nat_plan_apply(s, &plan, &fresh);
 	for (__u32 i = 0; i < l.n && !err; i++)
-		derive_network(s, &plan, &rules, &l.at[i]);
+		err = derive_network(s, &plan, &rules, &l.at[i]);
 	err = err ?: nat_rules_bind(s, &rules, &l, fresh | again) ?: nat_plan_tidy(s, &plan);
 	err = err ?: attach_local(s, rules.n);
 	nat_rules_free(&rules);

@@ -67,6 +67,66 @@ void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *mapped)
 	}
 }
 
+/* ---- mappings that are looked for elsewhere ---- */
+
+/* In the order in which a program that frees the port meanwhile leaves nothing wrong behind. */
+static int displace(struct state *s, __u32 slot, struct nat_binding *b, enum nat_proto proto,
+		    __u32 *displaced, __u16 port)
+{
+	const struct nat_endpoint e = {
+		.addr = {b->addr[0], b->addr[1]},
+		.port = b->port,
+		.network = b->network,
+		.proto = proto,
+	};
+	const struct nat_mapping m = {.addr = slot, .port = port};
+	int err;
+
+	__atomic_fetch_add(&displaced[nat_displaced_place(&e)], 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&b->displaced, 1, __ATOMIC_SEQ_CST);
+	err = bpf_map_update_elem(s->maps[MAP_NAT_ENDPOINTS], &e, &m, BPF_NOEXIST);
+	return !err || err == -EEXIST
+		       ? 0
+		       : fail(err, "nat_endpoints: cannot be written: %s", strerror(-err));
+}
+
+static int rehome_pool(struct state *s, __u32 slot, enum nat_proto proto, __u32 network,
+		       const struct nat_network *n, __u32 *displaced)
+{
+	struct nat_pool *pool;
+	int err = nat_pool_open(s, slot, proto, &pool);
+	struct nat_binding *b;
+	__u64 word;
+
+	for (__u32 at = 0; pool && !err && at < NAT_POOL_PORTS; at += 64) {
+		word = __atomic_load_n(&pool->used[at / 64], __ATOMIC_RELAXED);
+		for (; word && !err; word &= word - 1) {
+			b = &pool->at[at + __builtin_ctzll(word)];
+			if (!(b->refs & ~NAT_FORWARD) || b->network != network || b->displaced ||
+			    nat_home(n, b->addr, b->addr[0] == FLOW_IPV4) == slot)
+				continue;
+			err = displace(s, slot, b, proto, displaced, at + __builtin_ctzll(word));
+		}
+	}
+	nat_pool_close(pool);
+	return err;
+}
+
+int nat_pool_rehome(struct state *s, __u32 slot, __u32 network, const struct nat_network *n)
+{
+	const size_t size = NAT_DISPLACED * sizeof(__u32);
+	__u32 *displaced =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->maps[MAP_NAT_DISPLACED], 0);
+	int err = 0;
+
+	if (displaced == MAP_FAILED)
+		return fail(errno, "nat_displaced: cannot be mapped: %s", strerror(errno));
+	for (int proto = 0; proto < NAT_PROTOS && !err; proto++)
+		err = rehome_pool(s, slot, proto, network, n, displaced);
+	munmap(displaced, size);
+	return err;
+}
+
 /* ---- forwards ---- */
 
 /* Ends the flows of ports: as few aligned ranges as they are made of. */

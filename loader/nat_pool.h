@@ -37,6 +37,12 @@ int nat_ports_free(struct state *s, const struct nat_ports *p, bool flush);
 /* Adds how many ports of a pool are bound, and how many of them by mappings, not by forwards. */
 void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *mapped);
 
+/*
+ * A network's addresses are given other slots (n: as it will be, or is): mappings in this slot
+ * that would not be looked for there any more become displaced ones.
+ */
+int nat_pool_rehome(struct state *s, __u32 slot, __u32 network, const struct nat_network *n);
+
 /* Ends the flows of an external address, of a protocol (0: all) and an aligned range of ports. */
 int nat_flush(struct state *s, __u32 slot, __u8 proto, __u16 port, __u16 port_mask);
 

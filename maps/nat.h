@@ -93,6 +93,15 @@ struct nat_endpoint {
 };
 _Static_assert(sizeof(struct nat_endpoint) == 24, "hash key without padding");
 
+/* An endpoint's place in nat_displaced. */
+static inline __attribute__((always_inline)) __u32 nat_displaced_place(const struct nat_endpoint *e)
+{
+	__u64 mix = e->addr[0] ^ e->addr[1] ^ e->addr[1] >> 32 ^
+		    ((__u64)e->port << 32 | (__u32)e->network << 16 | e->proto);
+
+	return mix * 0x9e3779b97f4a7c15ULL >> 48 & (NAT_DISPLACED - 1);
+}
+
 struct nat_mapping {
 	__u16 addr; /* slot */
 	__u16 port; /* external, host order */
@@ -151,6 +160,18 @@ struct nat_hop {
 	__u8 pad[16];
 };
 _Static_assert(sizeof(struct nat_hop) == 64, "one cache line");
+
+/* The slot that an internal address (as in struct flow_key) is given as long as it has ports (RFC
+ * 4787, REQ-2); 0: none. */
+static inline __attribute__((always_inline)) __u32 nat_home(const struct nat_network *n,
+							    const __u64 *addr, int ipv4)
+{
+	__u32 first = ipv4 ? n->first4 : n->first6, addrs = ipv4 ? n->addrs4 : n->addrs6;
+
+	if (!first || addrs < 2)
+		return addrs ? first : 0;
+	return first + (__u32)(addr[0] ^ addr[1] >> 32 ^ addr[1]) * 0x9e3779b1 % addrs;
+}
 
 /* What the command line remembers of a network with a gateway, by network id. */
 struct nat_info {

@@ -74,6 +74,7 @@ struct {
 /* How many displaced mappings the endpoints have whose hash is the place: 0, none. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, NAT_DISPLACED);
 	__type(key, __u32);
 	__type(value, __u32);

@@ -299,7 +299,16 @@ pooling() {
 	local n list seen address server
 	for n in 1 2 3 4; do must ip -n "$P-host" address add 10.0.0.10$n/24 dev nic0; done
 	must x flow flush
+	masquerade 10.0.0.101
+	opened udp A a1 192.168.50.11 6200
+	seen=$(s ask A 10.0.0.200 53 W)
+	list=$(s each a1 192.168.50.101 100 6200 10.0.0.200 53 W)
 	masquerade 10.0.0.101-10.0.0.104
+	sleep 1.2 # nobody remembers where connections are
+	equal "more addresses: connections keep theirs" "$(s again 0 100)" "$list"
+	asks "as do endpoints" "$seen" A 10.0.0.201 53 X
+	s close A >/dev/null
+	must x flow flush
 	list=$(s each a1 192.168.50.101 100 6300 10.0.0.200 53 W)
 	equal "four addresses: all are used" "$(of "$list" | cut -d' ' -f1 | sort -u | paste -sd' ')" \
 		"10.0.0.101 10.0.0.102 10.0.0.103 10.0.0.104"
