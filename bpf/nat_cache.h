@@ -184,7 +184,7 @@ static __always_inline __u32 nat_where_out(const struct plain *k, const struct n
 		.proto = k->proto == IPPROTO_TCP ? NAT_TCP : NAT_UDP,
 	};
 	struct nat_pool *pool = nat_pool(nat_home(n, k->src, !k->ip6), e.proto);
-	__u32 *displaced = nat_displaced_of(&e);
+	__u64 *displaced = nat_displaced_of(&e);
 
 	if (!pool || !displaced || READ_ONCE(*displaced) ||
 	    (k->sport >= n->served_min && k->sport <= n->served_max))

@@ -81,7 +81,7 @@ static __always_inline void nat_bound(struct nat_pool *pool, __u32 port,
 static __always_inline void nat_displace(struct nat_pool *pool, __u32 port,
 					 const struct nat_endpoint *e)
 {
-	__u32 *displaced = nat_displaced_of(e);
+	__u64 *displaced = nat_displaced_of(e);
 
 	pool->at[port & 0xffff].displaced = true;
 	if (displaced)
@@ -155,7 +155,7 @@ __noinline int nat_mapped(__u32 place, const struct nat_endpoint *e)
 	struct nat_network *n = nat_network(e ? e->network : 0);
 	struct nat_mapping *m;
 	struct nat_pool *pool;
-	__u32 *displaced;
+	__u64 *displaced;
 
 	if (!l || !n || !e)
 		return 0;

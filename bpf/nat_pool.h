@@ -97,7 +97,7 @@ struct {
 } nat_freed SEC(".maps");
 
 /* The counter of displaced mappings of an endpoint. */
-static __always_inline __u32 *nat_displaced_of(const struct nat_endpoint *e)
+static __always_inline __u64 *nat_displaced_of(const struct nat_endpoint *e)
 {
 	__u32 place = nat_displaced_place(e);
 
@@ -110,7 +110,7 @@ static __always_inline void nat_replace(struct nat_binding *b, __u32 addr, __u32
 	__u32 zero = 0;
 	struct nat_endpoint *e = bpf_map_lookup_elem(&nat_freed, &zero);
 	struct nat_mapping *m;
-	__u32 *displaced;
+	__u64 *displaced;
 
 	if (!e)
 		return;

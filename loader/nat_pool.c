@@ -71,7 +71,7 @@ void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *mapped)
 
 /* In the order in which a program that frees the port meanwhile leaves nothing wrong behind. */
 static int displace(struct state *s, __u32 slot, struct nat_binding *b, enum nat_proto proto,
-		    __u32 *displaced, __u16 port)
+		    __u64 *displaced, __u16 port)
 {
 	const struct nat_endpoint e = {
 		.addr = {b->addr[0], b->addr[1]},
@@ -91,7 +91,7 @@ static int displace(struct state *s, __u32 slot, struct nat_binding *b, enum nat
 }
 
 static int rehome_pool(struct state *s, __u32 slot, enum nat_proto proto, __u32 network,
-		       const struct nat_network *n, __u32 *displaced)
+		       const struct nat_network *n, __u64 *displaced)
 {
 	struct nat_pool *pool;
 	int err = nat_pool_open(s, slot, proto, &pool);
@@ -114,8 +114,8 @@ static int rehome_pool(struct state *s, __u32 slot, enum nat_proto proto, __u32 
 
 int nat_pool_rehome(struct state *s, __u32 slot, __u32 network, const struct nat_network *n)
 {
-	const size_t size = NAT_DISPLACED * sizeof(__u32);
-	__u32 *displaced =
+	const size_t size = NAT_DISPLACED * sizeof(__u64);
+	__u64 *displaced =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->maps[MAP_NAT_DISPLACED], 0);
 	int err = 0;
 

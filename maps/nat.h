@@ -16,7 +16,7 @@
 
 #define NAT_ADDRS     64     /* slots 1..NAT_ADDRS - 1 */
 #define NAT_ENDPOINTS 524288 /* internal endpoints whose mapping has another port than they */
-#define NAT_DISPLACED 65536  /* counters of such mappings, a power of two */
+#define NAT_DISPLACED 32768  /* counters of such mappings, a power of two */
 #define NAT_HOPS      1024   /* next hops, a power of two */
 #define NAT_FORWARDS  65536
 #define NAT_STATICS   1024
@@ -99,7 +99,7 @@ static inline __attribute__((always_inline)) __u32 nat_displaced_place(const str
 	__u64 mix = e->addr[0] ^ e->addr[1] ^ e->addr[1] >> 32 ^
 		    ((__u64)e->port << 32 | (__u32)e->network << 16 | e->proto);
 
-	return mix * 0x9e3779b97f4a7c15ULL >> 48 & (NAT_DISPLACED - 1);
+	return mix * 0x9e3779b97f4a7c15ULL >> 49 & (NAT_DISPLACED - 1);
 }
 
 struct nat_mapping {

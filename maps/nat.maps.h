@@ -77,7 +77,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, NAT_DISPLACED);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, __u64);
 } nat_displaced SEC(".maps");
 
 struct {
