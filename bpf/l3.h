@@ -414,9 +414,12 @@ __noinline int l3_quoted(hook_ctx *ctx, __u32 place)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place), *q = l3_quoted_of(place);
 	__u32 header = 40;
-	__u8 h[40];
+	__u8 *h;
 
-	if (!l || !q || hook_load(ctx, l->l4 + 8, h, 28))
+	if (!l || !q)
+		return -1;
+	h = q->head; /* not on the stack: there are long chains of calls above */
+	if (hook_load(ctx, l->l4 + 8, h, 28))
 		return -1;
 	__builtin_memset(q, 0, offsetof(struct l3, head));
 	q->family = l->family;

@@ -153,9 +153,11 @@ __noinline int nat_mapped(__u32 place, const struct nat_endpoint *e)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct nat_network *n = nat_network(e ? e->network : 0);
+	struct nat_endpoint *key;
 	struct nat_mapping *m;
 	struct nat_pool *pool;
 	__u64 *displaced;
+	__u32 zero = 0;
 
 	if (!l || !n || !e)
 		return 0;
@@ -169,7 +171,13 @@ __noinline int nat_mapped(__u32 place, const struct nat_endpoint *e)
 		nat_release(l->nat_addr, e->proto, e->port);
 	}
 	displaced = nat_displaced_of(e);
-	m = displaced && READ_ONCE(*displaced) ? bpf_map_lookup_elem(&nat_endpoints, e) : NULL;
+	if (!displaced || !READ_ONCE(*displaced))
+		return 0;
+	key = bpf_map_lookup_elem(&nat_freed, &zero); /* 6.1 takes no argument's memory as a key */
+	if (!key)
+		return 0;
+	*key = *e;
+	m = bpf_map_lookup_elem(&nat_endpoints, key);
 	if (!m)
 		return 0;
 	l->nat_addr = m->addr;
