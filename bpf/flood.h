@@ -65,6 +65,7 @@ static __always_inline int tc_retag(struct __sk_buff *skb, __u32 *tag, __u32 wan
  */
 static __always_inline enum reason tc_fits(struct __sk_buff *skb, const struct port *to, __u32 size)
 {
+	bool by_frags = skb->gso_size == GSO_BY_FRAGS;
 	__u32 mtu = 0;
 	int err;
 
@@ -72,10 +73,11 @@ static __always_inline enum reason tc_fits(struct __sk_buff *skb, const struct p
 		return REASON_NONE;
 	if (!READ_ONCE(to->ifindex))
 		return DROP_NO_DEVICE;
-	if (skb->gso_size)
+	if (skb->gso_size && !by_frags)
 		return skb->gso_size + ETH_HLEN + 40 > READ_ONCE(to->frame_max) ? DROP_MTU
 										: REASON_NONE;
-	err = bpf_check_mtu(skb, READ_ONCE(to->ifindex), &mtu, size - (__s32)skb->len, 0);
+	err = bpf_check_mtu(skb, READ_ONCE(to->ifindex), &mtu,
+			    by_frags ? 0 : size - (__s32)skb->len, by_frags ? BPF_MTU_CHK_SEGS : 0);
 	return err < 0 ? DROP_NO_DEVICE : err ? DROP_MTU : REASON_NONE;
 }
 

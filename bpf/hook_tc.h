@@ -27,7 +27,7 @@ static __always_inline bool hook_is_gso(struct __sk_buff *skb)
 	return skb->gso_size;
 }
 
-/* Octets of payload in the packets that a GSO packet becomes, or 0. */
+/* Octets of payload in the packets that a GSO packet becomes, or GSO_BY_FRAGS, or 0. */
 static __always_inline __u32 hook_segment(struct __sk_buff *skb)
 {
 	return skb->gso_size;

@@ -198,6 +198,16 @@ static __always_inline int nat_routed(struct l3 *l, const struct nat_network *n,
 	}
 }
 
+/* How large a packet or its segments are; where only the kernel knows that, whether they fit. */
+static __always_inline __u32 nat_length(hook_ctx *ctx, const struct l3 *l, __u32 uplink)
+{
+	__u32 segment = hook_segment(ctx), mtu = 0;
+
+	if (segment == GSO_BY_FRAGS)
+		return bpf_check_mtu(ctx, uplink, &mtu, 0, BPF_MTU_CHK_SEGS) > 0 ? 0xffff : 0;
+	return segment ? segment + (l->l4 - l->offset) + l->header : l->length;
+}
+
 /*
  * Where a VM's packet for the gateway's link-layer address goes, in l3_scratch[place]. Returns
  * enum nat_way (NAT_NONE: to the host), or NAT_WHY with a reason.
@@ -217,8 +227,7 @@ __noinline int nat_route(hook_ctx *ctx, __u32 place, __u32 network)
 		return l->ethertype == ETH_P_ARP ? NAT_NONE : NAT_WHY | DROP_NO_ROUTE;
 	if (l->flags & L3_BAD)
 		return NAT_WHY | DROP_BAD_HEADER;
-	length =
-		hook_segment(ctx) ? hook_segment(ctx) + (l->l4 - l->offset) + l->header : l->length;
+	length = nat_length(ctx, l, n->uplink_ifindex);
 	nat_fib_ask(&f, l, n->gateway_ifindex, length);
 	found = bpf_fib_lookup(ctx, &f, sizeof(f), NAT_FIB_SRC);
 	if (found < 0) { /* it is an older kernel */

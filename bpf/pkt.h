@@ -30,6 +30,8 @@
 
 #define VLAN_VID_MASK	 0x0fff
 #define VLAN_HLEN	 4
+/* skb->gso_size where each segment has its own size: the kernel's number for SCTP's. */
+#define GSO_BY_FRAGS 0xffff
 /* A VLAN tag as the stages pass it around: NO_TAG, or TAG_PRESENT | TCI (802.1Q, 9.6). */
 #define NO_TAG	    0
 #define TAG_PRESENT 0x10000
