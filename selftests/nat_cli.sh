@@ -479,10 +479,13 @@ follows() {
 	must ip -n "$P-host" link del priv
 	must x network show
 	check "... that it keeps when it is made again" grep -q 02:00:00:00:00:78 <(ip -n "$P-host" link show priv)
-	must ip -n "$P-host" link set nic0 name nicX
-	json "an uplink with another name" '.[0] | .uplink == "nicX" and .ports == ["nicX", "v1"]' network show
-	must ip -n "$P-host" link set nicX name nic0
-	json "... and back" '.[0].uplink == "nic0"' network show
+	if ip -n "$P-host" link set nic0 name nicX 2>/dev/null; then
+		json "an uplink with another name" '.[0] | .uplink == "nicX" and .ports == ["nicX", "v1"]' network show
+		must ip -n "$P-host" link set nicX name nic0
+		json "... and back" '.[0].uplink == "nic0"' network show
+	else
+		skip "an uplink with another name" "this kernel renames no device that is up"
+	fi
 	must ip -n "$P-host" link del nic0
 	json "an uplink that is gone" '.[0].state == "missing"' port show
 	json "... is shown" '.[0].uplink == "nic0"' network show
