@@ -11,12 +11,13 @@ came in time.
     udp NAME SPACE ADDRESS PORT       a socket, bound; PORT 0: any
     listen NAME SPACE ADDRESS PORT    a TCP listener
     tcp NAME SPACE ADDRESS PORT       what connects by the first `ask`
+    sctplisten, sctp                  the same with SCTP, one association for a socket
     close NAME...                     reset NAME...: TCP's go with RST
     ask FROM ADDRESS PORT TO          FROM sends there (TCP: connects first); what TO sees as source.
                                       TCP: both ways, else nothing
     back TO FROM                      TO answers whom it saw last; what FROM sees as source
     port NAME                         the local port
-    stream FROM ADDRESS PORT TO MIB   a TCP connection of its own, MIB random MiB both ways at once
+    stream FROM ADDRESS PORT TO MIB   a connection of its own, MIB random MiB both ways at once
     each SPACE ADDRESS N PORT TOADDRESS TOPORT TO    N sockets of TO's kind, addresses counted up,
                                       all at PORT; what TO saw of each, a comma between; or
                                       unanswered, nothing
@@ -35,6 +36,7 @@ import threading
 import time
 
 WAIT = 0.5  # s, until `nothing`
+PIECE = 1 << 14  # octets of a message; SCTP takes no larger ones than its buffer
 
 
 def enter(prefix, space):
@@ -47,7 +49,9 @@ def enter(prefix, space):
 class End:
     def __init__(self, kind, family):
         self.kind = kind
-        self.socket = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+        self.sctp = kind.startswith("sctp")
+        self.socket = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM,
+                                    socket.IPPROTO_SCTP if self.sctp else 0)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.connection = None  # TCP: what is connected
         self.last = None        # UDP: whom it heard last
@@ -107,7 +111,7 @@ class Sockets:
             self.ends.pop(name).close()
         end = End(kind, socket.AF_INET6 if ":" in address else socket.AF_INET)
         end.socket.bind((address, int(port)))
-        if kind == "listen":
+        if kind in ("listen", "sctplisten"):
             end.socket.listen(64)
         self.ends[name] = end
         return "ok"
@@ -120,6 +124,12 @@ class Sockets:
 
     def do_listen(self, *args):
         return self.open("listen", *args)
+
+    def do_sctp(self, *args):
+        return self.open("sctp", *args)
+
+    def do_sctplisten(self, *args):
+        return self.open("sctplisten", *args)
 
     def do_close(self, *names):
         for name in names:
@@ -204,18 +214,20 @@ class Sockets:
     def do_stream(self, space, address, port, listener, mib):
         enter(self.prefix, space)
         size = int(mib) << 20
-        client = End("tcp", socket.AF_INET6 if ":" in address else socket.AF_INET)
-        wrong = self.connect(client, (address, int(port)), self.ends[listener])
+        listener = self.ends[listener]
+        client = End("sctp" if listener.sctp else "tcp", socket.AF_INET6 if ":" in address else socket.AF_INET)
+        wrong = self.connect(client, (address, int(port)), listener)
         if wrong:
             return wrong
-        ends = [client.connection, self.ends[listener].connection]
+        ends = [client.connection, listener.connection]
         data = [os.urandom(size), os.urandom(size)]
         got = [b"", b""]
 
         def send(i):
             try:
                 ends[i].settimeout(20)
-                ends[i].sendall(data[i])
+                for at in range(0, size, PIECE if listener.sctp else size):
+                    ends[i].sendall(data[i][at:at + (PIECE if listener.sctp else size)])
             except OSError:
                 pass
 
