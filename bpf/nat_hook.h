@@ -106,10 +106,11 @@ static __always_inline enum verdict nat_send(struct pkt *p)
 
 /* ---- before the host ---- */
 
-/* Whether a frame (that would be the host's: v) has to be looked at. */
+/* Whether a frame (that would be the host's: v) has to be looked at: untagged, or tagged with VID
+ * 0. */
 static __always_inline bool nat_arrives(const struct pkt *p, enum verdict v)
 {
-	if (!p->in || !p->in_policy.nat || p->from_host || p->tag || p->inner_tag)
+	if (!p->in || !p->in_policy.nat || p->from_host || p->tag & VLAN_VID_MASK || p->inner_tag)
 		return false;
 	if (v != TO_HOST && !(v == UPPER && !p->in_policy.network))
 		return false;
@@ -165,6 +166,10 @@ static __always_inline enum verdict nat_enter(struct pkt *p)
 
 	p->from_host = true;
 	stats_rx(p->in_id, p->len);
+	if (tc_retag(p->ctx, &p->tag, NO_TAG)) /* a priority tag, which the host does not heed */
+		return drop(p, DROP_NO_MEMORY);
+	p->offset = ETH_HLEN;
+	p->len = p->size;
 	if (l3_parse(p) || !p->l3)
 		return UPPER;
 	found = nat_look(p->ctx, true, hook_ifindex(p->ctx), p->hairpin);

@@ -9,14 +9,17 @@
 # shellcheck source-path=SCRIPTDIR source=nat_lab.sh
 . "$(dirname "$0")/nat_lab.sh"
 
-# The family that is tested: m90's address, its external one, m210's, a router's, another VM's.
+# The family that is tested: m90's address, its external one, m210's, a router's, another VM's, the
+# gateway's.
 family() {
 	if [ "$1" = IPv4 ]; then
 		in=192.168.50.90 out=10.0.0.100 to=10.0.0.210 router=10.0.0.211 vm=192.168.50.77
+		gateway=192.168.50.1
 		request=icmp/8/0 reply=icmp/0/0 redirect=icmp/5/1 short=28 unreachable=icmp/3/3
 		types="icmp/3/0 icmp/3/1 icmp/3/3 icmp/3/4/mtu=1400 icmp/3/13 icmp/11/0 icmp/11/1 icmp/12/0"
 	else
 		in=fd00:50::90 out=fd00::100 to=fd00::210 router=fd00::211 vm=fd00:50::77
+		gateway=fd00:50::
 		request=icmp/128/0 reply=icmp/129/0 redirect=icmp/137/0 short=48 unreachable=icmp/1/4
 		types="icmp/1/0 icmp/1/3 icmp/1/4 icmp/2/0/mtu=1400 icmp/3/0 icmp/3/1 icmp/4/1"
 	fi
@@ -125,6 +128,10 @@ tags() {
 		"wire=m210 m100 ip/$out/$to/ttl=63 udp/4000/53"
 	routed "two of them lead nowhere" a1 "$GW m90 8100:0000 8100:0000 $packet"
 	routed "nor does a VLAN" a1 "$GW m90 8100:000a $packet"
+	routed "a priority tag of the wire's ends there, too" wire "m100 m210 8100:2000 ip/$to/$out udp/53/4000" \
+		"a1=m90 $GW ip/$to/$in/ttl=63 udp/53/4000"
+	[ "$NAT" = nft ] || routed "and does not lead to the gateway's address" wire \
+		"m100 m210 8100:0000 ip/$router/$gateway proto/231"
 }
 
 # Another port outside than inside.
