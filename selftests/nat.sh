@@ -217,6 +217,7 @@ streams() {
 }
 
 for hook in $HOOKS; do
+	ALONE=''
 	nat_lab "$hook"
 	servers
 	outward IPv4 192.168.50.11 10.0.0.100 10.0.0.200 203.0.113.2 ''
@@ -236,6 +237,7 @@ for hook in $HOOKS; do
 	streams 1500
 	nat_down
 	for mtu in 2000 9000; do
+		ALONE=1
 		nat_lab "$hook" $mtu
 		LABEL+="MTU $mtu: "
 		streams $mtu

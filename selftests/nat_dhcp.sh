@@ -10,6 +10,7 @@
 HOOKS=${HOOKS:-tc}
 # shellcheck source-path=SCRIPTDIR source=nat_lab.sh
 . "$(dirname "$0")/nat_lab.sh"
+ALONE=1
 
 # A VM as it boots: no address, and it will ask for routers.
 bare() {

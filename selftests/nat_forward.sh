@@ -62,7 +62,7 @@ family() {
 		seen=$(s ask Y "$external" 5353 U)
 		asks "$1: with the same port again" "$seen" Y "$external" 5353 U
 	done
-	if [ "$NAT" != nft ]; then
+	if [ "$NAT$ALONE" = xdpctl ]; then
 		opened tcp T v1 "$bridge" 0
 		asks "$1: from a VM that is on the wire" "$bridge $(s port T)" T "$external" 8080 M
 	fi
@@ -192,6 +192,8 @@ sctp() {
 }
 
 for hook in $HOOKS; do
+	ALONE=''
+	[ "$hook" = tc ] || ALONE=1 # with a bridge network beside, and without
 	nat_lab "$hook"
 	for address in 10.0.0.101/24 10.0.0.102/24; do
 		must ip -n "$P-host" address add $address dev nic0

@@ -8,6 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=nat_lab.sh
 . "$(dirname "$0")/nat_lab.sh"
+ALONE=1
 
 # The family that is tested: m90's address, its external one, m210's, a router's, another VM's, the
 # gateway's.

@@ -12,11 +12,15 @@
 # IPv6: fd00:50::11, fd00:60::13, fd00:70::14; fd00::1, fd00::100, fd00::200, fd00::201; fd01::2 far.
 # The gateways are .1 and ::1. Ethernet addresses are m11, m12, m13, m14, m1, m100, m200.
 #
+# ALONE=1: without `lan`; nic0 is the uplink of nat networks alone, and their packets take the short
+# way at both ends.
+#
 # NAT=nft in the environment puts the kernel's forwarding and nftables in the place of xdpctl, to see
 # that what the tests expect of a NAT can be had, and where nftables does something else. It
 # cannot have `lan`, whose uplink keeps its addresses.
 
 NAT=${NAT:-xdpctl}
+ALONE=${ALONE-}
 if [ "$NAT" = nft ]; then HOOKS="nft"; else HOOKS="${HOOKS:-tc xdp}"; fi
 
 # vm NAME N NETWORK-NUMBER: a namespace NAME whose eth0 is N of 192.168.NUMBER.0/24.
@@ -163,12 +167,14 @@ nat_lab() {
 	nat_port other b1
 	nat_port only h1
 	if [ "$NAT" != nft ]; then
-		veth v1 1
-		must x network add lan mode bridge uplink nic0
-		must x port add lan dev v1 hook "$hook"
+		if [ -z "$ALONE" ]; then
+			veth v1 1
+			must x network add lan mode bridge uplink nic0
+			must x port add lan dev v1 hook "$hook"
+			gro v1
+		fi
 		must x port set dev nic0 hook "$hook"
 		must x status
-		gro v1
 	fi
 	gro wire
 	sockets

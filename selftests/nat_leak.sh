@@ -10,6 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=nat_lab.sh
 . "$(dirname "$0")/nat_lab.sh"
+ALONE=1
 
 leaks() {
 	/usr/bin/python3 "$HERE/leak.py" "$P" "$GW" "${LEAK_SECONDS:-8}" "$1" "$HERE"/../tests/pcap/*.pcap

@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=nat_lab.sh
 . "$(dirname "$0")/nat_lab.sh"
+ALONE=1
 
 servers() {
 	opened udp W wire 10.0.0.200 53

@@ -9,6 +9,7 @@
 HOOKS=${HOOKS:-tc}
 # shellcheck source-path=SCRIPTDIR source=nat_lab.sh
 . "$(dirname "$0")/nat_lab.sh"
+ALONE=1
 
 # stun_server FIRST SECOND: two addresses of the wire, with two ports each. Asked to end, it takes its
 # time.
