@@ -58,6 +58,14 @@ mapping() {
 	seen=$(s ask B 10.0.0.200 53 W)
 	check "another VM at the same port has another" test "$seen" != "10.0.0.100 5000"
 	[ "$NAT" = nft ] || check "an even one" test $((${seen#* } % 2)) = 0
+	check "which is answered" test "$(s back W B)" != nothing
+	sleep 1.2 # nobody remembers where connections are
+	for n in 1 2 3; do
+		asks "later, $n" "10.0.0.100 5000" A 10.0.0.200 53 W
+		asks "later, $n, the other" "$seen" B 10.0.0.200 53 W
+	done
+	[ "$NAT" = nft ] || json "they are two connections" '[.[] | select(.sport == 5000 and .dst == "10.0.0.200" and
+		.dport == 53).state] == ["established", "established"]' flow show
 	if [ "$NAT" = nft ]; then
 		skip "the same for all servers" "nftables looks for a free port for each"
 	else
@@ -108,6 +116,35 @@ twins() {
 	distinct "100 VMs, TCP" "$list" 10.0.0.100 100
 	list=$(s each a1 fd00:50::101 100 5000 fd00::200 80 L6)
 	distinct "100 VMs, TCP, IPv6" "$list" fd00::100 100
+}
+
+# ---- lists ----
+
+# What a VM's lists deny opens no connection and takes no port, however its packets go.
+lists() {
+	local n
+	opened udp A a1 192.168.50.11 5700
+	opened tcp T a1 192.168.50.11 0
+	must x acl add dev a1 out proto udp dport 54 deny
+	asks "a list: what it does not deny" "10.0.0.100 5700" A 10.0.0.200 53 W
+	for n in 1 2 3; do asks "what it denies, $n" nothing A 10.0.0.200 54 W54; done
+	asks "the other again" "10.0.0.100 5700" A 10.0.0.200 53 W
+	asks "to another server" "10.0.0.100 5700" A 10.0.0.201 53 X
+	asks_from "TCP" 10.0.0.100 T 10.0.0.200 80 L
+	json "the rule counts each packet once" '[.[].packets] == [3]' acl show dev a1 out
+	json "there is no such connection" '[.[] | select(.dport == 54 and .sport == 5700)] == []' flow show
+	must x port set dev a1 policy-out deny
+	asks "a policy ends connections" nothing A 10.0.0.200 53 W
+	asks "and lets none begin" nothing A 10.0.0.201 54 W54
+	must x port set dev a1 policy-out allow
+	asks "without it" "10.0.0.100 5700" A 10.0.0.200 53 W
+	must x port set dev a1 policy-in deny
+	asks "what comes in unasked may be denied" "10.0.0.100 5700" A 10.0.0.200 53 W
+	equal "what was asked for comes" "$(s back W A)" "10.0.0.200 53"
+	must x port set dev a1 policy-in allow
+	must x acl del dev a1 out all
+	asks "without the list" "10.0.0.100 5700" A 10.0.0.200 54 W54
+	s close A T >/dev/null
 }
 
 # ---- filtering ----
@@ -339,6 +376,7 @@ for hook in $HOOKS; do
 	servers
 	mapping
 	twins
+	[ "$NAT" = nft ] || lists
 	filtering
 	exhaustion
 	[ "$NAT" = nft ] || quota
