@@ -441,7 +441,8 @@ __noinline int l3_quoted(hook_ctx *ctx, __u32 place)
 		q->key.dst[1] = get64(h + 32);
 	}
 	q->l4 = q->offset + header;
-	if (hook_load(ctx, q->l4, h, 8))
+	/* what is behind the packet in its frame is not of the quote */
+	if (q->l4 + 8 > l->offset + l->length || hook_load(ctx, q->l4, h, 8))
 		return -1;
 	q->flags = L3_HAS_L4;
 	if (q->proto == (l->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {

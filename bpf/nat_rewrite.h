@@ -149,13 +149,13 @@ static __always_inline int nat_field(struct __sk_buff *skb, const struct nat_fie
 	return f->old == f->new ? 0 : bpf_skb_store_bytes(skb, f->at, &f->new, 2, 0);
 }
 
-/* A checksum in what an error quotes, if it got that far. add: what has changed that it covers. */
-static __always_inline int nat_quoted_check(struct __sk_buff *skb, __u32 at, __u32 add, bool udp,
-					    __u64 *sum)
+/* A checksum in what the error l quotes, if it got that far. add: what has changed that it covers. */
+static __always_inline int nat_quoted_check(struct __sk_buff *skb, const struct l3 *l, __u32 at,
+					    __u32 add, bool udp, __u64 *sum)
 {
 	struct nat_field f = {.at = at};
 
-	if (hook_load(skb, at, &f.old, 2) || (udp && !f.old))
+	if (at + 2 > l->offset + l->length || hook_load(skb, at, &f.old, 2) || (udp && !f.old))
 		return 0;
 	f.new = ~csum_fold32((__u64)(__u16)~f.old + add);
 	return nat_field(skb, &f, sum);
@@ -191,13 +191,13 @@ __noinline int nat_rewrite_quoted(struct __sk_buff *skb, __u32 place, __u32 in)
 	sum = add;
 	if (bpf_skb_store_bytes(skb, at, new, l3_bound(size, 16), 0) || nat_field(skb, &port, &sum))
 		return -1;
-	if (l->family == 4 && nat_quoted_check(skb, q->offset + 10, add, false, &sum))
+	if (l->family == 4 && nat_quoted_check(skb, l, q->offset + 10, add, false, &sum))
 		return -1;
 	if (l->family == 4 && flow_icmp(q))
 		add = 0;
 	add += (__u16)~port.old + port.new;
 	check = nat_check_at(q);
-	if (check && nat_quoted_check(skb, q->l4 + check, add, q->proto == IPPROTO_UDP, &sum))
+	if (check && nat_quoted_check(skb, l, q->l4 + check, add, q->proto == IPPROTO_UDP, &sum))
 		return -1;
 	return bpf_l4_csum_replace(skb, l->l4 + 2, 0, csum_fold32(sum), 0);
 }
