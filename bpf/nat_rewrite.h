@@ -158,6 +158,8 @@ static __always_inline int nat_quoted_check(struct __sk_buff *skb, const struct 
 	if (at + 2 > l->offset + l->length || hook_load(skb, at, &f.old, 2) || (udp && !f.old))
 		return 0;
 	f.new = ~csum_fold32((__u64)(__u16)~f.old + add);
+	if (udp && !f.new) /* there would be none (RFC 768) */
+		f.new = 0xffff;
 	return nat_field(skb, &f, sum);
 }
 
