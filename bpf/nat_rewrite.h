@@ -305,14 +305,17 @@ __noinline int nat_to_vm(struct __sk_buff *skb, __u32 place, __u64 gateway)
 	return bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
 }
 
-/* Notes beside a connection which way its packets take, for the short way (bpf/nat_cache.h). */
+/*
+ * Notes beside a connection which way its packets take, for the short way (bpf/nat_cache.h). An
+ * error about one may be from anybody, and tells nothing of that.
+ */
 __noinline int nat_note(__u32 place, __u64 mac)
 {
 	struct l3 *l = bpf_map_lookup_elem(&l3_scratch, &place);
 	struct nat_flow *n;
 	struct flow_at at;
 
-	if (!l)
+	if (!l || l->flags & L3_ERROR)
 		return 0;
 	flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
 	n = at.flow ? at.nat : NULL;
