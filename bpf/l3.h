@@ -439,6 +439,12 @@ __noinline int l3_quoted(hook_ctx *ctx, __u32 place)
 		q->key.src[1] = get64(h + 16);
 		q->key.dst[0] = get64(h + 24);
 		q->key.dst[1] = get64(h + 32);
+		if (q->proto == IPPROTO_FRAGMENT) { /* too big, perhaps: a first one has ports */
+			header = 48;
+			if (hook_load(ctx, q->offset + 40, h, 8) || get16(h + 2) & 0xfff8)
+				return -1;
+			q->proto = h[0];
+		}
 	}
 	q->l4 = q->offset + header;
 	/* what is behind the packet in its frame is not of the quote */
