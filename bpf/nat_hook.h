@@ -82,6 +82,8 @@ static __always_inline enum verdict nat_send(struct pkt *p)
 		return drop(p, DROP_NO_MEMORY);
 	if (!p->nat) /* the host itself has opened it, by an external endpoint */
 		l->nat = NAT_HOST_OUT;
+	if (l->flags & L3_ERROR && l->nat != NAT_IN && !nat_error_sound(p->ctx, p->from_host))
+		return drop(p, DROP_NAT_PROTOCOL);
 	why = nat_translate(p->ctx, p->from_host);
 	if (why)
 		return nat_refuse(p, why);
