@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include "frame.h"
+#include "octets.h"
 
 #define PROTO_ICMP  1
 #define PROTO_IGMP  2
@@ -14,30 +14,6 @@
 #define PROTO_ICMP6 58
 #define PROTO_SCTP  132
 #define PROTO_TEST  253
-
-static void put8(struct frame *f, uint8_t v)
-{
-	assert(f->len < FRAME_MAX);
-	f->data[f->len++] = v;
-}
-
-static void put16(struct frame *f, uint16_t v)
-{
-	put8(f, v >> 8);
-	put8(f, v);
-}
-
-static void put32(struct frame *f, uint32_t v)
-{
-	put16(f, v >> 16);
-	put16(f, v);
-}
-
-static void put_mac(struct frame *f, mac_t mac)
-{
-	put16(f, mac >> 32);
-	put32(f, mac);
-}
 
 /* An address as text, NULL: the n-th of those that go without saying. */
 static void put_ip(struct frame *f, int family, const char *text, int n)
@@ -51,35 +27,6 @@ static void put_ip(struct frame *f, int family, const char *text, int n)
 		assert(inet_pton(family, text, addr) == 1);
 	for (size_t i = 0; i < size; i++)
 		put8(f, addr[i]);
-}
-
-/* Octets that count up, to a frame of `end` octets. */
-static void fill(struct frame *f, size_t end)
-{
-	for (uint8_t n = 0; f->len < end; n++)
-		put8(f, n);
-}
-
-static void set16(struct frame *f, size_t at, uint16_t v)
-{
-	f->data[at] = v >> 8;
-	f->data[at + 1] = v;
-}
-
-static uint32_t sum(const uint8_t *p, size_t n)
-{
-	uint32_t s = 0;
-
-	for (size_t i = 0; i < n; i++)
-		s += i % 2 ? p[i] : p[i] << 8;
-	return s;
-}
-
-static uint16_t fold(uint32_t s)
-{
-	while (s >> 16)
-		s = (s & 0xffff) + (s >> 16);
-	return s;
 }
 
 /* The transport checksum (RFC 1071) at `at`, over what starts at l4. */

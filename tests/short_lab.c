@@ -14,6 +14,7 @@
 #include <linux/pkt_cls.h>
 #include "../maps/cache.h"
 #include "../maps/l3.h"
+#include "flows.h"
 #include "short_lab.h"
 #include "tap.h"
 
@@ -30,11 +31,6 @@ static struct {
 static struct port *ports;
 static struct cache_generation *generation;
 static int cpus;
-static struct table {
-	const char *pin;
-	__u32 buckets;
-	const struct flow_bucket *at; /* NULL: not made yet */
-} tables[] = {{"flows_opening", FLOW_OPENING_BUCKETS}, {"flows", FLOW_BUCKETS}};
 
 /* ---- maps ---- */
 
@@ -62,28 +58,6 @@ void short_start(void)
 	fd.cache = lab_pin("cache");
 	ports = map_pin("ports", (PORT_MAX + 1) * sizeof(*ports), PROT_READ | PROT_WRITE);
 	generation = map_pin("generation", sizeof(*generation), PROT_READ | PROT_WRITE);
-}
-
-/* A table is made when it is first needed. */
-static const struct flow_bucket *open_table(struct table *t)
-{
-	int outer, inner;
-	__u32 zero = 0, id;
-	void *at;
-
-	if (t->at)
-		return t->at;
-	outer = lab_pin(t->pin);
-	if (bpf_map_lookup_elem(outer, &zero, &id)) {
-		close(outer);
-		return NULL;
-	}
-	inner = bpf_map_get_fd_by_id(id);
-	at = mmap(NULL, t->buckets * sizeof(*t->at), PROT_READ, MAP_SHARED, inner, 0);
-	close(outer);
-	close(inner);
-	t->at = at == MAP_FAILED ? NULL : at;
-	return t->at;
 }
 
 /* ---- packets ---- */
@@ -321,35 +295,15 @@ static __u32 way_of(const struct flow_bucket *b, const struct packet *p)
 	return way;
 }
 
-/* The next bucket of n that is not empty. The table is large: not watched by the sanitizers. */
-__attribute__((no_sanitize("address", "undefined"))) static const struct flow_bucket *
-next_used(const struct flow_bucket *b, const struct flow_bucket *end)
-{
-	__u64 any, word;
-
-	for (; b < end; b++) {
-		any = 0;
-		for (int i = 0; i < 4; i++) { /* the lock and all tags */
-			memcpy(&word, (const char *)b + i * sizeof(word), sizeof(word));
-			any |= word;
-		}
-		if (any)
-			return b;
-	}
-	return NULL;
-}
-
 const struct flow *short_flow(const struct packet *p)
 {
 	static const struct flow_bucket *last[4];
-	const struct flow_bucket **b = &last[p->pair * 2 + p->six], *end;
+	const struct flow_bucket **b = &last[p->pair * 2 + p->six];
 	__u32 way = *b ? way_of(*b, p) : FLOW_WAYS;
 
-	for (struct table *t = tables; way == FLOW_WAYS && t < tables + 2; t++) {
-		*b = open_table(t);
-		end = *b ? *b + t->buckets : NULL;
-		while (*b && (*b = next_used(*b, end)) && (way = way_of(*b, p)) == FLOW_WAYS)
-			++*b;
-	}
+	if (way == FLOW_WAYS)
+		*b = NULL;
+	while (way == FLOW_WAYS && (*b = flows_next(*b)))
+		way = way_of(*b, p);
 	return *b ? &(*b)->flow[way] : NULL;
 }

@@ -69,7 +69,7 @@ $(T)/acl: $(patsubst %,$(T)/%.o,acl acl_bench acl_kernel acl_late acl_native acl
 $(T)/acl_hooks: $(patsubst %,$(T)/%.o,acl_hooks acl_frame acl_rules $(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
-$(T)/short_way: $(patsubst %,$(T)/%.o,short_way short_sequences short_lab acl_rules $(LAB))
+$(T)/short_way: $(patsubst %,$(T)/%.o,short_way short_sequences short_lab flows acl_rules $(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
 $(T)/acl_kernel.o: $(T)/acl.skel.h
