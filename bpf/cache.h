@@ -36,15 +36,14 @@ static __always_inline struct cache_entry *cache_place(const struct pkt *p)
 	return bpf_map_lookup_elem(&cache, &key);
 }
 
-/* Returns the entry that decides about pkt, or NULL. Sets pkt.generation for cache_store(). */
+/* Returns the entry that decides about pkt, or NULL. */
 static __always_inline struct cache_entry *cache_lookup(struct pkt *p)
 {
 	struct cache_entry *c = cache_place(p);
 
-	p->generation = cache_generation();
-	if (!c || c->dst != p->dst || c->src != p->src || c->generation != p->generation ||
+	if (!c || c->dst != p->dst || c->src != p->src || c->generation != cache_generation() ||
 	    c->ifindex != cache_ifindex(p) || c->tag != p->tag || p->inner_tag ||
-	    hook_size(p->ctx, p->size) > c->frame_max)
+	    hook_size(p->ctx, pkt_size(p)) > c->frame_max)
 		return NULL;
 	return c;
 }

@@ -60,6 +60,12 @@ static __always_inline __u16 hook_tag(struct __sk_buff *skb, __u32 *tag)
 	return skb->vlan_proto;
 }
 
+/* Whether the tag of a frame without a second one is in its data. */
+static __always_inline bool hook_tagged(const struct pkt *p)
+{
+	return p->tag && !p->ctx->vlan_present;
+}
+
 static __always_inline __u32 hook_ifindex(struct __sk_buff *skb)
 {
 	return skb->ifindex;

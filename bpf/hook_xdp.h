@@ -53,6 +53,12 @@ static __always_inline __u16 hook_tag(struct xdp_md *ctx, __u32 *tag)
 	return 0;
 }
 
+/* Whether the tag of a frame without a second one is in its data. */
+static __always_inline bool hook_tagged(const struct pkt *p)
+{
+	return p->tag;
+}
+
 static __always_inline __u32 hook_ifindex(struct xdp_md *ctx)
 {
 	return ctx->ingress_ifindex;

@@ -130,7 +130,7 @@ static __always_inline void nat_edit_ipv6(void *frame, const struct nat_edit *e,
 static __always_inline int hook_edit(hook_ctx *ctx, const struct plain *k,
 				     const struct nat_edit *e);
 /* Whether a packet's checksum is its own, if this hook needs to know. */
-static __always_inline bool hook_complete(hook_ctx *ctx, __u32 proto);
+static __always_inline bool hook_complete(hook_ctx *ctx, __u32 proto, enum sum sum);
 /* Sends it. to: the port; ifindex: its device; by_map: XDP's xdp_ports. Returns the hook's action. */
 static __always_inline int hook_send(hook_ctx *ctx, __u32 to, __u32 ifindex, bool uplink,
 				     bool by_map);
@@ -144,7 +144,7 @@ static __always_inline int hook_send(hook_ctx *ctx, __u32 to, __u32 ifindex, boo
 /* Reads an untagged frame. */
 static __always_inline bool nat_plain(struct plain *k, hook_ctx *ctx, __u32 proto, __u32 len)
 {
-	struct pkt p = {.ctx = ctx, .proto = proto, .offset = ETH_HLEN, .size = len};
+	struct pkt p = {.ctx = ctx, .proto = proto, .len = len};
 
 	return plain_parse(k, &p);
 }
@@ -295,7 +295,7 @@ static __always_inline bool nat_short_owner(struct plain *k, struct nat_edit *e,
  * way.
  */
 static __noinline int nat_short_read(hook_ctx *ctx, const struct cache_entry *c, __u32 len,
-				     __u32 proto)
+				     __u32 proto, enum sum sum)
 {
 	struct nat_edit *e = nat_edit_of();
 	struct plain *k = plain_of(false);
@@ -305,7 +305,7 @@ static __noinline int nat_short_read(hook_ctx *ctx, const struct cache_entry *c,
 	if (!k || !e || !nat_plain(k, ctx, proto, len) || !nat_hops_left(ctx, k))
 		return false;
 	e->len = len;
-	if (c->flags & CACHE_CHECK && !hook_complete(ctx, proto))
+	if (c->flags & CACHE_CHECK && !hook_complete(ctx, proto, sum))
 		return false;
 	e->in = !!(c->flags & CACHE_IN);
 	if (e->in ? !nat_short_owner(k, e, c)
@@ -583,7 +583,7 @@ static __always_inline int nat_short(struct pkt *p, const struct cache_entry *c,
 	struct nat_edit *e;
 	int went;
 
-	if (!nat_short_read(p->ctx, c, p->len, p->proto))
+	if (!nat_short_read(p->ctx, c, p->len, p->proto, p->sum))
 		return NAT_SHORT_NO;
 	went = out ? nat_short_out(p->ctx, c) : nat_short_in(p->ctx, c);
 	if (went == NAT_SHORT_OPEN)

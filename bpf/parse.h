@@ -16,19 +16,15 @@ static __always_inline enum verdict parse(struct pkt *p)
 	struct ethhdr *eth;
 	struct vlan_tag *tag;
 	__u16 outer;
-	__u64 word;
 
 	hook_frame(p->ctx, &data, &end, &p->len);
 	eth = data;
 	if (data + sizeof(*eth) > end)
 		return drop(p, DROP_MALFORMED);
-	__builtin_memcpy(&word, eth->h_dest, sizeof(word));
-	p->dst = word & MAC_MASK;
-	__builtin_memcpy(&word, eth->h_source, sizeof(word));
-	p->src = word & MAC_MASK;
+	p->dst = *(__u64 *)data & MAC_MASK;
+	p->src = *(__u64 *)(data + ETH_ALEN) & MAC_MASK;
 	p->proto = eth->h_proto;
 	p->offset = sizeof(*eth);
-	p->size = p->len;
 
 	outer = hook_tag(p->ctx, &p->tag);
 	if (outer == bpf_htons(ETH_P_8021AD)) {
@@ -47,8 +43,7 @@ static __always_inline enum verdict parse(struct pkt *p)
 		p->offset += sizeof(*tag);
 		p->inner_tag = is_vlan_proto(p->proto);
 	}
-	if (outer || p->tag || p->inner_tag)
-		p->size -= VLAN_HLEN;
+	p->size = pkt_size(p);
 	return CONTINUE;
 }
 

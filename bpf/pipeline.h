@@ -24,36 +24,47 @@
 static __always_inline bool hook_takes(struct pkt *p, enum verdict v);
 
 /*
- * Takes what was parsed through memory: the verifier, which came here by many ways, knows nothing
- * of it then, and looks at what follows once.
+ * parse(), with what it finds taken through memory: the verifier, which comes here by many ways,
+ * knows nothing of it then, and looks at what follows once.
  */
-static __always_inline void pkt_forget(struct pkt *p)
+static __always_inline enum verdict pkt_parse(struct pkt *p)
 {
 	struct plain *k = plain_of(p->from_host);
+	bool malformed = parse(p);
 
 	if (!k)
-		return;
+		return UPPER;
 	k->parsed = (struct parsed){
+		.dst = p->dst,
+		.src = p->src,
 		.tag = p->tag,
+		.len = p->len,
 		.size = p->size,
 		.proto = p->proto,
 		.offset = p->offset,
 		.inner_tag = p->inner_tag,
+		.malformed = malformed,
 	};
 	barrier();
+	p->dst = k->parsed.dst;
+	p->src = k->parsed.src;
 	p->tag = k->parsed.tag;
+	p->len = k->parsed.len;
 	p->size = k->parsed.size;
 	p->proto = k->parsed.proto;
 	p->offset = k->parsed.offset;
 	p->inner_tag = k->parsed.inner_tag;
+	p->reason = DROP_MALFORMED;
+	return k->parsed.malformed ? DROP : CONTINUE;
 }
 
-/* The whole way of a frame that was parsed with a result. */
-static __always_inline enum verdict pipeline(struct pkt *p, enum verdict parsed)
+/* The whole way, from the start: what the short way found is not known any more. */
+static __always_inline enum verdict pipeline(struct pkt *p)
 {
-	enum verdict v;
+	enum verdict parsed, v;
 
-	pkt_forget(p);
+	p->generation = cache_generation();
+	parsed = pkt_parse(p);
 	if (p->hairpin)
 		return port_lookup(p) ?: TO_HOST;
 	v = port_lookup(p) ?: parsed ?: vlan_ingress(p) ?: guard(p) ?: forward(p);

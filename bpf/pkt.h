@@ -28,8 +28,20 @@
 #define READ_ONCE(x)	 (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
-#define VLAN_VID_MASK	 0x0fff
-#define VLAN_HLEN	 4
+/*
+ * A context as if nothing had been read of it yet. The short way's struct pkt is in registers, the
+ * whole way's in memory, for the verifier and maps are shown its fields: parsing again costs less
+ * than to keep what the short way has read.
+ */
+#define anew(ctx)                              \
+	({                                     \
+		typeof(ctx) _ctx = (ctx);      \
+		asm volatile("" : "+r"(_ctx)); \
+		_ctx;                          \
+	})
+
+#define VLAN_VID_MASK 0x0fff
+#define VLAN_HLEN     4
 /* skb->gso_size where each segment has its own size: the kernel's number for SCTP's. */
 #define GSO_BY_FRAGS 0xffff
 /* A VLAN tag as the stages pass it around: NO_TAG, or TAG_PRESENT | TCI (802.1Q, 9.6). */
@@ -49,18 +61,29 @@ enum verdict {
 	DROP,	  /* for pkt.reason */
 };
 
+/* Whether a frame's checksums are its own, or left to the hardware that is to send it. */
+enum sum {
+	SUM_UNKNOWN, /* to be found by looking: bpf/offload.h */
+	SUM_DONE,
+	SUM_LEFT,
+};
+
+/* tag and inner_tag are at multiples of 8: what the verifier learns of a field it keeps only there.
+ */
 struct pkt {
 	hook_ctx *ctx;
 
 	/* parse */
 	__u64 dst; /* addresses in frame order from the low octet on */
 	__u64 src;
-	__u32 len;	/* octets from the destination address on, tags included */
-	__u32 size;	/* len without the outer tag: what an MTU limits */
-	__u32 tag;	/* the outer tag, if it is a C-tag: NO_TAG or TAG_PRESENT | TCI */
-	__u16 proto;	/* ethertype behind that tag, network order */
-	__u16 offset;	/* octets to what follows that ethertype */
-	bool inner_tag; /* another tag follows, or the outer one is an S-tag */
+	__u32 len;	  /* octets from the destination address on, tags included */
+	__u32 size;	  /* len without the outer tag: what an MTU limits */
+	__u32 tag;	  /* the outer tag, if it is a C-tag: NO_TAG or TAG_PRESENT | TCI */
+	__u16 proto;	  /* ethertype behind that tag, network order */
+	__u16 offset;	  /* octets to what follows that ethertype */
+	__u8 inner_tag;	  /* not 0: another tag follows, or the outer one is an S-tag */
+	__u8 sum;	  /* enum sum, from the entry on */
+	__u32 generation; /* of the decision cache, when the whole way began */
 
 	/* port */
 	struct port *in;
@@ -80,14 +103,11 @@ struct pkt {
 	/* l3, where something asks for it; else NULL */
 	struct l3 *l3;
 
-	/* cache */
-	__u32 generation; /* when the way began */
-
 	/* forward */
 	__u64 now; /* ns, CLOCK_MONOTONIC, coarse */
 	struct port *out;
-	__u32 out_id;
 	union port_policy out_policy;
+	__u32 out_id;
 
 	enum reason reason; /* with DROP */
 };
@@ -108,6 +128,12 @@ static __always_inline bool guard_l3(union port_policy policy)
 {
 	return !policy.uplink &&
 	       (policy.mac_guard || policy.ip_guard || !policy.dhcp_server || !policy.ra);
+}
+
+/* The octets that an MTU limits: without the outer tag. */
+static __always_inline __u32 pkt_size(const struct pkt *p)
+{
+	return p->tag || p->inner_tag ? p->len - VLAN_HLEN : p->len;
 }
 
 static __always_inline bool is_vlan_proto(__u16 proto)

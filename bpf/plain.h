@@ -108,11 +108,12 @@ static __always_inline bool plain_ipv6(struct plain *k, struct ipv6hdr *ip, void
 static __always_inline bool plain_parse(struct plain *k, const struct pkt *p)
 {
 	void *data = (void *)(long)p->ctx->data, *end = (void *)(long)p->ctx->data_end;
-	void *at = data + (p->offset == ETH_HLEN ? ETH_HLEN : ETH_HLEN + VLAN_HLEN);
+	void *at = data + (hook_tagged(p) ? ETH_HLEN + VLAN_HLEN : ETH_HLEN);
+	__u32 there = pkt_size(p) - ETH_HLEN;
 
 	if (p->proto == bpf_htons(ETH_P_IP))
-		return plain_ipv4(k, at, end, p->size - ETH_HLEN);
-	return p->proto == bpf_htons(ETH_P_IPV6) && plain_ipv6(k, at, end, p->size - ETH_HLEN);
+		return plain_ipv4(k, at, end, there);
+	return p->proto == bpf_htons(ETH_P_IPV6) && plain_ipv6(k, at, end, there);
 }
 
 /* Whether what a guarded port sends is what its guard would let pass (bpf/guard_l3.h). */

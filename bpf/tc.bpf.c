@@ -6,11 +6,21 @@
 #include "flow_flush.h"
 #include "../maps/meta.maps.h"
 
+/* A frame that the cache knows the way of. Returns the action, or -1: it takes the whole way. */
+static __always_inline int switch_known(struct pkt *p)
+{
+	const struct cache_entry *c = parse(p) || p->inner_tag ? NULL : cache_lookup(p);
+
+	if (!c)
+		return -1;
+	if (c->flags & (CACHE_OUT | CACHE_IN))
+		return p->hairpin ? -1 : nat_short(p, c, false);
+	return short_way(p, c) == TO_PORT ? verdict_tc_cached(p, c) : -1;
+}
+
 static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 {
-	struct pkt p = {.ctx = skb, .from_host = from_host};
-	const struct cache_entry *c;
-	enum verdict parsed;
+	struct pkt known = {.ctx = skb, .from_host = from_host}, p = {};
 	int action;
 
 	if (skb->mark == MARK_SWITCHED) { /* the switch's own, on its way through the uplink */
@@ -18,32 +28,32 @@ static __always_inline int switch_frame(struct __sk_buff *skb, bool from_host)
 		return TC_ACT_UNSPEC;
 	}
 	if (from_host) {
-		p.routed = skb->ingress_ifindex;
-		p.external = nat_marked(skb->mark);
-		if (p.external) {
+		known.routed = skb->ingress_ifindex;
+		known.external = nat_marked(skb->mark);
+		if (known.external) {
 			skb->mark = 0;
-			p.routed = false;
-		} else if (!p.routed && nat_host(skb)) {
+			known.routed = false;
+		} else if (!known.routed && nat_host(skb)) {
 			return TC_ACT_SHOT;
 		}
 	} else if (skb->mark == MARK_HAIRPIN) {
 		skb->mark = 0;
-		p.hairpin = true;
+		known.hairpin = true;
 		bpf_skb_change_type(skb, PACKET_HOST);
 	}
 	if (skb->mark == MARK_HELD) {
 		skb->mark = 0;
 		frag_again(skb->ifindex, skb->len + (skb->vlan_present ? VLAN_HLEN : 0));
 	}
-	parsed = parse(&p);
-	c = parsed ? NULL : cache_lookup(&p);
-	if (c && c->flags & (CACHE_OUT | CACHE_IN) && !p.hairpin) {
-		action = nat_short(&p, c, false);
-		if (action >= 0)
-			return action;
-	}
-	return c && short_way(&p, c) == TO_PORT ? verdict_tc_cached(&p, c)
-						: verdict_tc(&p, pipeline(&p, parsed));
+	action = switch_known(&known);
+	if (action >= 0)
+		return action;
+	p.ctx = anew(skb);
+	p.from_host = from_host;
+	p.routed = known.routed;
+	p.external = known.external;
+	p.hairpin = known.hairpin;
+	return verdict_tc(&p, pipeline(&p));
 }
 
 /* Every port: what its party sent. */

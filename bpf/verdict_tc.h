@@ -80,7 +80,7 @@ static __always_inline enum verdict to_all(struct pkt *p)
 
 /* ---- NAT's short way ---- */
 
-static __always_inline bool hook_complete(struct __sk_buff *skb, __u32 proto)
+static __always_inline bool hook_complete(struct __sk_buff *skb, __u32 proto, enum sum sum)
 {
 	return true;
 }

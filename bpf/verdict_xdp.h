@@ -80,9 +80,9 @@ static __always_inline int xdp_send(struct pkt *p, __u32 from, __u32 to, __u32 i
 /* ---- NAT's short way ---- */
 
 /* A checksum that is left to the hardware would be lost. */
-static __always_inline bool hook_complete(struct xdp_md *ctx, __u32 proto)
+static __always_inline bool hook_complete(struct xdp_md *ctx, __u32 proto, enum sum sum)
 {
-	struct pkt p = {.ctx = ctx, .proto = proto, .offset = ETH_HLEN};
+	struct pkt p = {.ctx = ctx, .sum = sum, .proto = proto};
 
 	return offload_done(&p);
 }

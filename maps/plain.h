@@ -16,28 +16,34 @@ struct tcp_segment {
 	__u8 pad;
 };
 
-/* What was parsed of a frame, while pkt_forget() has it here: see struct pkt. */
+/* What was parsed of a frame, while pkt_parse() has it here: see struct pkt. */
 struct parsed {
+	__u64 dst;
+	__u64 src;
 	__u32 tag;
+	__u32 len;
 	__u32 size;
 	__u16 proto;
 	__u16 offset;
 	__u8 inner_tag;
-	__u8 pad[3];
+	__u8 malformed;
+	__u8 pad[6];
 };
 
 /* Numbers are in host order; IPv4 addresses are as in struct flow_key. */
 struct plain {
-	__u64 src[2];
-	__u64 dst[2];
-	__u32 length; /* octets of the transport header and what follows */
-	__u16 sport;
-	__u16 dport;
-	__u8 proto;
-	__u8 ip6;
-	__u8 pad[2];
 	union {
-		struct tcp_segment tcp;
+		struct {
+			__u64 src[2];
+			__u64 dst[2];
+			__u32 length; /* octets of the transport header and what follows */
+			__u16 sport;
+			__u16 dport;
+			__u8 proto;
+			__u8 ip6;
+			__u8 pad[2];
+			struct tcp_segment tcp;
+		};
 		struct parsed parsed;
 	};
 };

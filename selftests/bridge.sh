@@ -121,6 +121,34 @@ transfers() {
 	check "no wrong checksum anywhere" checksums_right
 }
 
+# unfinished: v1 sends v2 a packet in UDP, to no tunnel's port; the datagram has its checksum, the
+# packet's is left to the hardware. Prints whether it still is at v2: the flags of virtio's header.
+unfinished() {
+	/usr/bin/python3 - "$P" <<-'END'
+		import ctypes, socket, struct, sys, time
+		def end(space):
+		    with open(f"/run/netns/{sys.argv[1]}-{space}") as there:
+		        assert ctypes.CDLL(None).setns(there.fileno(), 0x40000000) == 0
+		    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+		    s.setsockopt(263, 15, 1)  # SOL_PACKET, PACKET_VNET_HDR
+		    s.bind(("eth0", 3))
+		    s.settimeout(2)
+		    return s
+		sender, receiver = end("v1"), end("v2")
+		inner = bytes.fromhex("450000280000000040060000" "c0000201" "c0000202" "0400005000000000000000005010ffff1234") + b"unfinished"
+		udp = struct.pack(">HHHH", 1024, 9999, 8 + len(inner), 0x5555) + inner
+		ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
+		frame = bytes.fromhex("020000000002" "020000000001" "0800") + ip + udp
+		sender.send(struct.pack("=BBHHHH", 1, 0, 0, 0, 14 + 28 + 20, 16) + frame)
+		until = time.monotonic() + 2
+		while time.monotonic() < until:
+		    got = receiver.recv(2048)
+		    if got.endswith(b"unfinished"):
+		        print(got[0])
+		        break
+	END
+}
+
 # What XDP redirects, and what it must leave to TC.
 by_xdp() {
 	local before
@@ -143,6 +171,7 @@ by_xdp() {
 	check "64 MiB VM -> VM, offloads at one end" transfer v1 v2 fd00::2
 	must ns v2 ethtool -K eth0 tx on
 	check "no wrong checksum anywhere" checksums_right
+	equal "an unfinished checksum in a tunnel that nobody knows is TC's" "$(unfinished)" 1
 	must ns v2 ethtool -K eth0 gro off
 	must x status
 	check "GRO off again, and the command line has looked" pings v1 10.0.0.2
