@@ -255,7 +255,7 @@ by_exec() {
 	check "and not the host" silent v1 10.0.0.100
 	must ip netns exec "$P-host" "$XDPCTL" network set lan uplink nic0
 	json "it has an uplink now" '.[0].uplink == "nic0" and (.[0].ports | sort) == ["nic0", "v1", "v2"]' network show lan
-	check "the wire" pings v1 10.0.0.200
+	eventually "the wire" 5 pings v1 10.0.0.200 # the ARP of before may fail first
 	check "the host" pings v1 fd00::100
 	refused "an uplink is not deleted as a port" 1 nic0 port del dev nic0
 	refused "an uplink is never isolated" 1 nic0 port set dev nic0 isolated on
