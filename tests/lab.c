@@ -32,8 +32,8 @@
 
 #define HOST_TYPES 5
 
-const char *const lab_dev[ENDS] = {"p1", "p2", "p3",  "p4",   "p5",
-				   "p6", "u1", "nic", "host", "host (at u1)"};
+const char *const lab_dev[ENDS] = {"p1", "p2",	"p3",	"p4",	"p5",	       "p6",
+				   "u1", "nic", "priv", "host", "host (at u1)"};
 static const char *const far_dev[ENDS] = {"f1", "f2", "f3", "f4", "f5", NULL, "wire"};
 
 __u32 lab_gso_size;
@@ -141,6 +141,29 @@ static pid_t body_pid;
 static void pass_on(int sig)
 {
 	kill(body_pid, SIGKILL);
+}
+
+void lab_sysctl(const char *name, const char *value)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "/proc/sys/%s", name);
+	write_file(path, value);
+}
+
+mac_t lab_device_mac(const char *dev)
+{
+	struct ifreq ifr = {};
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	mac_t mac = 0;
+
+	memcpy(ifr.ifr_name, dev, strlen(dev));
+	if (s < 0 || ioctl(s, SIOCGIFHWADDR, &ifr))
+		die("%s: %s", dev, strerror(errno));
+	close(s);
+	for (int i = 0; i < 6; i++)
+		mac = mac << 8 | (__u8)ifr.ifr_hwaddr.sa_data[i];
+	return mac;
 }
 
 int lab_run(const char *argv0, int (*body)(void))
@@ -283,8 +306,8 @@ static void make_devices(void)
 	char batch[2048] =
 		"link set lo up\nlink add nic type bridge mcast_snooping 0\nlink set nic up\n";
 
-	write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
-	write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+	lab_sysctl("net/ipv6/conf/all/disable_ipv6", "1");
+	lab_sysctl("net/ipv6/conf/default/disable_ipv6", "1");
 	for (int e = 0; e < ENDS; e++)
 		if (far_dev[e])
 			snprintf(batch + strlen(batch), sizeof(batch) - strlen(batch),
@@ -303,7 +326,7 @@ static void make_devices(void)
 		set_tags_apart(far_dev[e]);
 		sockets[e] = open_socket(far_dev[e], ETH_P_ALL);
 	}
-	sockets[NIC] = -1;
+	sockets[NIC] = sockets[GATEWAY] = -1;
 	for (int i = 0; i < HOST_TYPES; i++)
 		host_sockets[i] = open_socket(lab_dev[UP], host_types[i]);
 	sockets[HOST] = host_sockets[0];
@@ -414,14 +437,26 @@ bool lab_xdp_features(void)
 	return xdp_features;
 }
 
-/* What was decided before does not hold any more, as after a second. */
-static void void_cache(void)
+static struct cache_generation read_generation(void)
 {
 	struct cache_generation g;
 	__u32 zero = 0;
 
 	if (bpf_map_lookup_elem(fd.generation, &zero, &g))
 		die("generation: %s", strerror(errno));
+	return g;
+}
+
+__u32 lab_generation(void)
+{
+	return read_generation().number;
+}
+
+void lab_next_second(void)
+{
+	struct cache_generation g = read_generation();
+	__u32 zero = 0;
+
 	g.number++;
 	if (bpf_map_update_elem(fd.generation, &zero, &g, BPF_EXIST))
 		die("generation: %s", strerror(errno));
@@ -455,7 +490,7 @@ void lab_refresh(void)
 			die("ports: %s", strerror(errno));
 	}
 	if (changed)
-		void_cache();
+		lab_next_second();
 }
 
 void lab_complete(enum end e)
@@ -465,7 +500,7 @@ void lab_complete(enum end e)
 	port.policy.offloads = 0;
 	if (bpf_map_update_elem(fd.ports, &ids[e], &port, BPF_EXIST))
 		die("ports: %s", strerror(errno));
-	void_cache();
+	lab_next_second();
 }
 
 void lab_flush(void)
@@ -497,6 +532,11 @@ static struct fdb_key fdb_key(mac_t mac, __u16 vid)
 	return key;
 }
 
+__u32 lab_connections(enum end e)
+{
+	return read_port(e).flows;
+}
+
 bool lab_fdb(mac_t mac, __u16 vid, struct fdb_entry *out)
 {
 	struct fdb_key key = fdb_key(mac, vid);
@@ -516,7 +556,7 @@ void lab_fdb_age(mac_t mac, __u16 vid, __u32 seconds)
 	e.used = (now.tv_sec - (__s64)seconds) * 1000000000LL;
 	if (bpf_map_update_elem(fd.fdb, &key, &e, BPF_EXIST))
 		die("fdb: %s", strerror(errno));
-	void_cache();
+	lab_next_second();
 }
 
 __u32 lab_learned(enum end e)

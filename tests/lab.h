@@ -9,6 +9,7 @@
  *	f2 ── P2 ┤   switch   ┤
  *	…        │            └ HOST (the host's stack behind the uplink)
  *	fd ── P6 ┘ (a tap)    NIC (an empty bridge stands for one: no offloads, no far end)
+ *	                      GATEWAY (a nat network's device "priv", while there is one)
  *
  * What the host's protocols get is taken behind the TC hook (HOST), but there the kernel
  * has dropped the tag of a VLAN that the host has no device for; so it is also taken
@@ -23,7 +24,7 @@
 #include "../maps/stats.h"
 #include "frame.h"
 
-enum end { P1, P2, P3, P4, P5, P6, UP, NIC, HOST, HOST_DEV, ENDS };
+enum end { P1, P2, P3, P4, P5, P6, UP, NIC, GATEWAY, HOST, HOST_DEV, ENDS };
 #define PORT_ENDS HOST /* those that are ports */
 
 extern const char *const lab_dev[ENDS];
@@ -43,6 +44,9 @@ void lab_start(const char *hook);
 void lab_ip(const char *commands);
 bool lab_ip_try(const char *commands);
 void lab_xdpctl(const char *commands);
+/* Sets a sysctl, its name in the form of a path. */
+void lab_sysctl(const char *name, const char *value);
+mac_t lab_device_mac(const char *dev);
 /* Opens what is pinned by that name; exits when it cannot. */
 int lab_pin(const char *name);
 /* Finds the ports' ids anew after ports were added; lab_start() did it first. */
@@ -56,6 +60,10 @@ void lab_refresh(void);
  * lest a checksum is missing. Until the configuration changes.
  */
 void lab_complete(enum end e);
+/* What was decided before does not hold any more, as after a second. */
+void lab_next_second(void);
+/* Of what is decided: a timer raises it every second. */
+__u32 lab_generation(void);
 /* Forgets learned addresses. */
 void lab_flush(void);
 
@@ -63,6 +71,8 @@ void lab_flush(void);
 union port_policy lab_policy(enum end e);
 __u32 lab_ifindex(enum end e);
 __u32 lab_port_id(enum end e);
+/* How many connections count for a port. */
+__u32 lab_connections(enum end e);
 
 /* Looks up an address; *out is untouched without one. */
 bool lab_fdb(mac_t mac, __u16 vid, struct fdb_entry *out);

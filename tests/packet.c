@@ -528,6 +528,7 @@ static int body(void)
 		packet_matrix(hook);
 		packet_learning(hook);
 		packet_setup("", hook);
+		packet_nat(hook);
 	}
 	return tap_done();
 }

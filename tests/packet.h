@@ -99,6 +99,8 @@ extern const struct row packet_forward[], packet_vlan[], packet_host[], packet_g
 /* Tests that are computed, or need more than one frame. Print their own results. */
 void packet_matrix(enum lab_hook hook);
 void packet_learning(enum lab_hook hook);
+/* The tables of NAT, in a nat network that is there meanwhile. */
+void packet_nat(enum lab_hook hook);
 /* Whether a name was asked for on the command line. */
 bool packet_wanted(const char *name);
 

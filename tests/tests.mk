@@ -35,7 +35,8 @@ $(T)/%.o: tests/%.c $(B)/xdp.skel.h $(B)/tc.skel.h $(HEADERS) $(TEST_HEADERS) Ma
 	$(CC) $(TEST_CFLAGS) -c -o $@ $<
 
 $(T)/packet: $(patsubst %,$(T)/%.o,packet packet_forward packet_vlan packet_host packet_guard packet_spoof \
-	packet_offload packet_matrix packet_learning $(LAB))
+	packet_offload packet_matrix packet_learning packet_nat nat_frame nat_known flows \
+	$(LAB))
 	$(CC) $(TEST_CFLAGS) -o $@ $^ -lbpf -ljson-c
 
 $(T)/unit: $(T)/unit.o $(patsubst %,$(B)/sanitized/%.o,parse out err addr flow_row)
