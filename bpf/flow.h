@@ -27,8 +27,8 @@
 /* A place in a table. */
 struct flow_at {
 	struct flow_bucket *bucket;
-	struct flow *flow; /* NULL: not found */
-	struct nat_flow *nat;
+	struct flow *flow;    /* NULL: not found */
+	struct nat_flow *nat; /* likewise */
 	__u32 way;
 };
 
@@ -245,6 +245,7 @@ static __always_inline bool flow_found(struct flow_at *at, __u32 found)
 	__u32 way;
 
 	at->flow = NULL;
+	at->nat = NULL;
 	if (found == FLOW_NOWHERE)
 		return opening;
 	way = flow_bound(found >> FLOW_HINT_WAY & 0xf);

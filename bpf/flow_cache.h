@@ -25,22 +25,25 @@ static __always_inline __u32 flow_side(const struct plain *k)
 	return k->sport > k->dport;
 }
 
+/* The answered flow in a place, as a hint or flow_search() has it; at.flow is NULL without one. */
+static __always_inline void flow_answered(struct flow_at *at, __u32 place)
+{
+	flow_found(at, place == FLOW_NOWHERE ? place : place & FLOW_HINT_PLACE);
+}
+
 /*
  * The place of the established flow with the key in l3_scratch[place], whose time is renewed, or
  * FLOW_NOWHERE.
  */
 __noinline __u32 flow_seek(__u32 place)
 {
-	__u32 found = flow_search(place, FLOW_ANSWERED), number = found & FLOW_HINT_BUCKET;
-	__u32 way = flow_bound(found >> FLOW_HINT_WAY & 0xf);
-	struct flow_bucket *b;
+	__u32 found = flow_search(place, FLOW_ANSWERED);
+	struct flow_at at;
 
-	if (found == FLOW_NOWHERE)
+	flow_answered(&at, found);
+	if (!at.flow || at.flow->state != FLOW_ESTABLISHED)
 		return FLOW_NOWHERE;
-	b = flow_bucket(false, number);
-	if (!b || b->flow[way].state != FLOW_ESTABLISHED)
-		return FLOW_NOWHERE;
-	flow_touch(b, way, b->flow[way].key.rest >> 24, flow_now());
+	flow_touch(at.bucket, at.way, at.flow->key.rest >> 24, flow_now());
 	return found;
 }
 
@@ -161,24 +164,13 @@ static __always_inline bool flow_note(struct flow *f, struct plain *k, __u32 sid
 static __always_inline bool flow_passes(struct plain *k, const struct cache_entry *c, __u32 len,
 					bool from_host)
 {
-	__u32 side = flow_side(k), rest = c->rest | (__u32)k->proto << 24, number, way;
-	__u32 place = flow_place(k, side, rest, c->generation, from_host);
-	void *table = flow_established();
-	struct flow_bucket *b;
-	struct flow *f;
+	__u32 side = flow_side(k), rest = c->rest | (__u32)k->proto << 24;
+	struct flow_at at;
 
-	number = place & FLOW_HINT_BUCKET;
-	way = flow_bound(place >> FLOW_HINT_WAY & 0xf);
-	if (!table || place == FLOW_NOWHERE)
-		return false;
-	b = bpf_map_lookup_elem(table, &number);
-	if (!b)
-		return false;
-	f = &b->flow[way];
-	if (!flow_is(f, k, side, rest) ||
-	    !flow_allowed(f, side, c->in_port, c->out_port, c->in_judged, c->out_judged))
-		return false;
-	return flow_note(f, k, side, len);
+	flow_answered(&at, flow_place(k, side, rest, c->generation, from_host));
+	return at.flow && flow_is(at.flow, k, side, rest) &&
+	       flow_allowed(at.flow, side, c->in_port, c->out_port, c->in_judged, c->out_judged) &&
+	       flow_note(at.flow, k, side, len);
 }
 
 /* Whether this hook can send a frame that the cache knows. */

@@ -202,10 +202,8 @@ static __always_inline bool nat_short_leaves(const struct plain *k, struct nat_e
 	n = nat_network(e->network);
 	if (!n || !(n->flags & NAT_ROUTES))
 		return false;
-	if (k->ip6 ? k->dst[0] == n->gateway6[0] && k->dst[1] == n->gateway6[1]
-		   : k->dst[1] >> 32 == n->gateway)
-		return false;
-	return true;
+	return k->ip6 ? k->dst[0] != n->gateway6[0] || k->dst[1] != n->gateway6[1]
+		      : k->dst[1] >> 32 != n->gateway;
 }
 
 /* Finds a packet's flow if it is established: to nat_edit.place. now: the generation. */
@@ -235,30 +233,13 @@ static __always_inline void nat_short_seek(struct plain *k, struct nat_edit *e, 
 	flow_hint(&asked, e->place);
 }
 
-/* An established flow, and what is beside it. */
-struct nat_short {
-	struct flow *flow;
-	struct nat_flow *nat;
-};
-
-/* The flow in a packet's place. */
-static __always_inline bool nat_short_find(struct nat_short *s, const struct plain *k,
+/* The flow in a packet's place, if it is the packet's. */
+static __always_inline bool nat_short_find(struct flow_at *at, const struct plain *k,
 					   const struct nat_edit *e)
 {
-	__u32 number = e->place & FLOW_HINT_BUCKET;
-	__u32 way = flow_bound(e->place >> FLOW_HINT_WAY & 0xf);
-	void *table = flow_established();
-	struct flow_bucket *b;
-
-	if (!table)
-		return false;
-	b = bpf_map_lookup_elem(table, &number);
-	if (!b)
-		return false;
-	s->flow = &b->flow[way];
-	s->nat = &b->nat[way];
-	return s->nat->addr && s->flow->flags & FLOW_NAT &&
-	       flow_is(s->flow, k, e->side & 1, e->rest);
+	flow_answered(at, e->place);
+	return at->flow && at->nat->addr && at->flow->flags & FLOW_NAT &&
+	       flow_is(at->flow, k, e->side & 1, e->rest);
 }
 
 /* ---- established connections ---- */
@@ -350,7 +331,7 @@ static __noinline int nat_short_out(hook_ctx *ctx, const struct cache_entry *c)
 {
 	struct nat_edit *e = nat_edit_of();
 	struct plain *k = plain_of(false);
-	struct nat_short s;
+	struct flow_at s;
 	struct nat_addr *a;
 	struct nat_hop *hop;
 	__u32 place;
@@ -414,7 +395,7 @@ static __noinline int nat_short_in(hook_ctx *ctx, const struct cache_entry *c)
 	struct nat_edit *e = nat_edit_of();
 	struct plain *k = plain_of(false);
 	struct nat_ends ends;
-	struct nat_short s;
+	struct flow_at s;
 
 	if (!k || !e)
 		return NAT_SHORT_NO;
@@ -474,9 +455,9 @@ static __always_inline bool nat_open_asks(__u32 id)
 /* From a VM: what nat_open_read() has read. Everything but its connection is seen to. */
 static __noinline int nat_open_out(hook_ctx *ctx, const struct cache_entry *c)
 {
-	struct nat_flow *nat = NULL;
 	struct l3 *l = l3_of(false);
-	struct flow_at at = {};
+	struct nat_flow *nat;
+	struct flow_at at;
 	struct nat_hop *hop;
 	__u32 place;
 
@@ -489,9 +470,8 @@ static __noinline int nat_open_out(hook_ctx *ctx, const struct cache_entry *c)
 	l->in_judged = c->in_judged;
 	l->out_judged = c->out_judged;
 	flow_found(&at, l->found);
-	if (at.flow)
-		nat = at.nat;
-	else if (nat_open_asks(c->in_port))
+	nat = at.nat;
+	if (!nat && nat_open_asks(c->in_port))
 		return NAT_SHORT_NO;
 	place = nat && c->generation - nat->looked <= NAT_ROUTE_AGE ? nat->hop : 0;
 	hop = bpf_map_lookup_elem(&nat_hops, &place);
@@ -513,14 +493,14 @@ static __noinline int nat_open_in(hook_ctx *ctx, const struct cache_entry *c)
 {
 	struct nat_edit *e = nat_edit_of();
 	struct l3 *l = l3_of(false);
-	struct flow_at at = {};
+	struct flow_at at;
 	struct nat_flow *nat;
 	struct nat_ends ends;
 
 	if (!e || !l)
 		return NAT_SHORT_NO;
 	flow_found(&at, l->found);
-	nat = at.flow ? at.nat : NULL;
+	nat = at.nat;
 	if (!nat || !nat_ends_of(&ends, ctx, e, at.flow, nat))
 		return NAT_SHORT_NO;
 	l->in_id = ends.net->uplink;

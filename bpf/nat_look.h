@@ -252,7 +252,7 @@ __noinline int nat_look(struct __sk_buff *skb, __u32 place, __u32 ifindex, __u32
 		nat_frag_note(l);
 	nat_key_inside(l, q, network);
 	flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
-	nat = at.flow ? at.nat : NULL;
+	nat = at.nat;
 	if (!nat || nat->addr != l->nat_addr || nat->port != l->nat_port)
 		return network == NAT_HOST ? NAT_NOT_OURS : nat_unknown(skb, l, place);
 	if (network == NAT_HOST)

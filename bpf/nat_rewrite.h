@@ -318,7 +318,7 @@ __noinline int nat_note(__u32 place, __u64 mac)
 	if (!l || l->flags & L3_ERROR)
 		return 0;
 	flow_find(&at, place, FLOW_ANSWERED | FLOW_UNANSWERED);
-	n = at.flow ? at.nat : NULL;
+	n = at.nat;
 	if (!n || !n->addr)
 		return 0;
 	__builtin_memcpy(n->mac, &mac, 6);

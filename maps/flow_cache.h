@@ -18,6 +18,7 @@ struct flow_hint {
 #define FLOW_HINT_WAY	 17
 #define FLOW_HINT_TAG	 21
 #define FLOW_HINT_TAGS	 0x7ff
+#define FLOW_HINT_PLACE	 ((1 << FLOW_HINT_TAG) - 1)
 #define FLOW_HINT_BUCKET ((1 << FLOW_HINT_WAY) - 1)
 
 #endif
