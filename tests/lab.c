@@ -627,6 +627,22 @@ const char *lab_reason_name(enum reason r)
 	return r < REASON_MAX && names[r] ? names[r] : "none";
 }
 
+void lab_same_counters(enum end e, const struct lab_counters *got, const struct lab_counters *want)
+{
+	const struct port_stats *g = &got->stats[e], *w = &want->stats[e];
+
+	if (memcmp(g, w, sizeof(*g)))
+		tap_fail("%s counted rx %llu/%llu tx %llu/%llu, not rx %llu/%llu tx %llu/%llu "
+			 "(packets/bytes)",
+			 lab_dev[e], g->rx_packets, g->rx_bytes, g->tx_packets, g->tx_bytes,
+			 w->rx_packets, w->rx_bytes, w->tx_packets, w->tx_bytes);
+	for (int r = 1; r < REASON_MAX; r++)
+		if (got->drops[e].count[r] != want->drops[e].count[r])
+			tap_fail("%s counted %s %llu times, not %llu", lab_dev[e],
+				 lab_reason_name(r), got->drops[e].count[r],
+				 want->drops[e].count[r]);
+}
+
 /* ---- frames ---- */
 
 int lab_test_run(enum lab_hook hook, enum end in, const struct frame *f, __u32 *retval,

@@ -89,6 +89,8 @@ void lab_counters(struct lab_counters *out);
 /* *out = now - before */
 void lab_counters_since(const struct lab_counters *before, struct lab_counters *out);
 const char *lab_reason_name(enum reason r);
+/* Fails the test where an end's counters are not as wanted. */
+void lab_same_counters(enum end e, const struct lab_counters *got, const struct lab_counters *want);
 
 /* Not 0: frames of lab_test_run() at TC are GSO frames of such segments. */
 extern __u32 lab_gso_size;

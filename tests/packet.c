@@ -263,20 +263,8 @@ static void check_counters(const struct row *row, const struct lab_counters *got
 			want.stats[c->at].tx_bytes += f.len;
 		}
 	}
-	for (int e = 0; e < PORT_ENDS; e++) {
-		const struct port_stats *g = &got->stats[e], *w = &want.stats[e];
-
-		if (memcmp(g, w, sizeof(*g)))
-			tap_fail("%s counted rx %llu/%llu tx %llu/%llu, not rx %llu/%llu tx "
-				 "%llu/%llu (packets/bytes)",
-				 lab_dev[e], g->rx_packets, g->rx_bytes, g->tx_packets, g->tx_bytes,
-				 w->rx_packets, w->rx_bytes, w->tx_packets, w->tx_bytes);
-		for (int r = 1; r < REASON_MAX; r++)
-			if (got->drops[e].count[r] != want.drops[e].count[r])
-				tap_fail("%s counted %s %llu times, not %llu", lab_dev[e],
-					 lab_reason_name(r), got->drops[e].count[r],
-					 want.drops[e].count[r]);
-	}
+	for (int e = 0; e < PORT_ENDS; e++)
+		lab_same_counters(e, got, &want);
 }
 
 /* What comes out of the devices when a row's frame is sent, or put through TC's program. */
