@@ -108,8 +108,7 @@ static __always_inline enum verdict nat_send(struct pkt *p)
 
 /* ---- before the host ---- */
 
-/* Whether a frame (that would be the host's: v) has to be looked at: untagged, or tagged with VID
- * 0. */
+/* Whether a frame (that would be the host's: v) has to be looked at. VID 0 is no VLAN. */
 static __always_inline bool nat_arrives(const struct pkt *p, enum verdict v)
 {
 	if (!p->in || !p->in_policy.nat || p->from_host || p->tag & VLAN_VID_MASK || p->inner_tag)

@@ -68,7 +68,7 @@ enum sum {
 	SUM_LEFT,
 };
 
-/* tag and inner_tag are at multiples of 8: what the verifier learns of a field it keeps only there.
+/* tag and inner_tag are at multiples of 8: only there the verifier keeps what it learns of a field.
  */
 struct pkt {
 	hook_ctx *ctx;

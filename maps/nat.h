@@ -5,8 +5,8 @@
  * An external address has a slot, and for each protocol with ports a pool: which of its 65,536
  * ports (ICMP: identifiers) belongs to which internal endpoint. A port that is bound is the
  * mapping of its endpoint, for all destinations; it is free again when its last flow is. What
- * comes in is looked up by its port, and then has to fit a flow (maps/flow.h) whose external
- * endpoint, in nat_flows, is beside it. Forwards are ports bound by the command line.
+ * comes in is looked up by its port, and then has to fit a flow (maps/flow.h) that has this
+ * external endpoint. Forwards are ports bound by the command line.
  */
 #ifndef MAPS_NAT_H
 #define MAPS_NAT_H
