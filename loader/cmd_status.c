@@ -49,9 +49,9 @@ static void add_map(struct json_object *array, const char *name, __u64 used, __u
 	json_object_array_add(array, o);
 }
 
-/* Ports of a protocol at all external addresses: bound ones, those of mappings, all. */
+/* Ports of a protocol at all external addresses: bound ones, those of displaced mappings, all. */
 struct port_count {
-	__u32 used, mapped, all;
+	__u32 used, displaced, all;
 };
 
 static void count_ports(const struct state *s, enum nat_proto proto, struct port_count *n)
@@ -61,7 +61,7 @@ static void count_ports(const struct state *s, enum nat_proto proto, struct port
 	for (__u32 slot = 1; slot < NAT_ADDRS; slot++) {
 		if (nat_pool_open(s, slot, proto, &pool) || !pool)
 			continue;
-		nat_pool_count(pool, &n->used, &n->mapped);
+		nat_pool_count(pool, &n->used, &n->displaced);
 		n->all += NAT_POOL_PORTS;
 		nat_pool_close(pool);
 	}
@@ -90,7 +90,7 @@ static void add_nat_maps(struct state *s, struct json_object *array)
 
 		count_ports(s, proto, &n);
 		add_map(array, names[proto], n.used, n.all);
-		endpoints += n.mapped;
+		endpoints += n.displaced;
 	}
 	add_map(array, "nat_endpoints", endpoints, NAT_ENDPOINTS);
 }

@@ -55,15 +55,27 @@ void nat_pool_close(struct nat_pool *pool)
 		munmap(pool, sizeof(*pool));
 }
 
-void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *mapped)
+/* The first port that is bound, from one on; or NAT_POOL_PORTS. */
+static __u32 next_bound(const struct nat_pool *pool, __u32 port)
 {
 	__u64 word;
 
-	for (__u32 at = 0; at < NAT_POOL_PORTS; at += 64) {
-		word = __atomic_load_n(&pool->used[at / 64], __ATOMIC_RELAXED);
-		*bound += __builtin_popcountll(word);
-		for (; word; word &= word - 1)
-			*mapped += !(pool->at[at + __builtin_ctzll(word)].refs & NAT_FORWARD);
+	while (port < NAT_POOL_PORTS) {
+		word = __atomic_load_n(&pool->used[port / 64], __ATOMIC_RELAXED) >> port % 64;
+		if (word)
+			return port + __builtin_ctzll(word);
+		port += 64 - port % 64;
+	}
+	return NAT_POOL_PORTS;
+}
+
+void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *displaced)
+{
+	__u32 port = 0;
+
+	while ((port = next_bound(pool, port)) < NAT_POOL_PORTS) {
+		++*bound;
+		*displaced += pool->at[port++].displaced;
 	}
 }
 
@@ -96,17 +108,15 @@ static int rehome_pool(struct state *s, __u32 slot, enum nat_proto proto, __u32 
 	struct nat_pool *pool;
 	int err = nat_pool_open(s, slot, proto, &pool);
 	struct nat_binding *b;
-	__u64 word;
+	__u32 port = 0;
 
-	for (__u32 at = 0; pool && !err && at < NAT_POOL_PORTS; at += 64) {
-		word = __atomic_load_n(&pool->used[at / 64], __ATOMIC_RELAXED);
-		for (; word && !err; word &= word - 1) {
-			b = &pool->at[at + __builtin_ctzll(word)];
-			if (!(b->refs & ~NAT_FORWARD) || b->network != network || b->displaced ||
-			    nat_home(n, b->addr, b->addr[0] == FLOW_IPV4) == slot)
-				continue;
-			err = displace(s, slot, b, proto, displaced, at + __builtin_ctzll(word));
-		}
+	if (err || !pool)
+		return err;
+	for (; !err && (port = next_bound(pool, port)) < NAT_POOL_PORTS; port++) {
+		b = &pool->at[port];
+		if (b->refs & ~NAT_FORWARD && b->network == network && !b->displaced &&
+		    nat_home(n, b->addr, b->addr[0] == FLOW_IPV4) != slot)
+			err = displace(s, slot, b, proto, displaced, port);
 	}
 	nat_pool_close(pool);
 	return err;

@@ -34,8 +34,8 @@ struct nat_ports {
 int nat_ports_bind(struct state *s, const struct nat_ports *p);
 /* Takes them away, and ends their flows (flush), unless there are none any more. */
 int nat_ports_free(struct state *s, const struct nat_ports *p, bool flush);
-/* Adds how many ports of a pool are bound, and how many of them by mappings, not by forwards. */
-void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *mapped);
+/* Adds how many ports of a pool are bound, and how many of them by displaced mappings. */
+void nat_pool_count(const struct nat_pool *pool, __u32 *bound, __u32 *displaced);
 
 /*
  * A network's addresses are given other slots (n: as it will be, or is): mappings in this slot

@@ -97,6 +97,9 @@ twins() {
 	local list
 	list=$(s each a1 192.168.50.101 100 5000 10.0.0.200 53 W)
 	distinct "100 VMs" "$list" 10.0.0.100 100
+	[ "$NAT" = nft ] || equal "status counts displaced mappings" \
+		"$(x -j status | jq '.maps[] | select(.name == "nat_endpoints").used')" \
+		"$(bpftool -j map dump pinned "$(pins host)/nat_endpoints" | jq length)"
 	equal "100 VMs: again" "$(s again 0 100)" "$list"
 	list=$(s each a1 192.168.50.101 100 5001 10.0.0.200 53 W)
 	distinct "100 VMs, an odd port" "$list" 10.0.0.100 100
